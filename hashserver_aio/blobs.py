@@ -1,0 +1,32 @@
+"""A buffer that was found good, open for being sent.
+
+What a blob sends is its representation: the plain bytes, or a compressed form as it lies there.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from .checksums import Checksum
+from .store import Form
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """An open buffer; whoever got it closes it.
+
+    `size`: bytes of the representation. `sha256`: of the plain bytes, where known. `modified_s`:
+    seconds since the epoch. `file`: where the representation lies as it is; else `pieces` yields
+    it, decompressed while being read. `form`: PLAIN whenever the plain bytes are sent.
+    """
+
+    checksum: Checksum
+    form: Form
+    size: int
+    sha256: bytes | None
+    modified_s: float
+    file: io.FileIO | None
+    pieces: AsyncIterator[bytes] | None
+    close: Callable[[], None]

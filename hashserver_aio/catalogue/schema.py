@@ -1,0 +1,66 @@
+"""The catalogue's tables, as numbered steps.
+
+A step that has been released is never changed: a change is a further step.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+
+from ..errors import StoreFailed
+
+STEPS = (
+    """
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE arrivals (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        checksum BLOB NOT NULL,
+        size INTEGER NOT NULL,
+        added_ms INTEGER NOT NULL,
+        deleted_ms INTEGER,
+        sha256 BLOB
+    );
+    CREATE UNIQUE INDEX arrivals_checksum ON arrivals (checksum) WHERE deleted_ms IS NULL;
+    CREATE UNIQUE INDEX arrivals_sha256 ON arrivals (sha256)
+        WHERE deleted_ms IS NULL AND sha256 IS NOT NULL;
+    CREATE TABLE stored (
+        checksum BLOB NOT NULL,
+        place TEXT NOT NULL,
+        form TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
+        ctime_ns INTEGER NOT NULL,
+        inode INTEGER NOT NULL,
+        plain_size INTEGER NOT NULL,
+        durable INTEGER NOT NULL,
+        PRIMARY KEY (checksum, place, form)
+    ) WITHOUT ROWID;
+    """,
+)
+
+
+def upgrade(connection: sqlite3.Connection) -> None:
+    """Bring a catalogue to the newest step; several servers may try at the same time.
+
+    Raises: StoreFailed, if a newer program made it.
+    """
+    if _version(connection) == len(STEPS):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    version = _version(connection)
+    if version > len(STEPS):
+        connection.execute("ROLLBACK")
+        raise StoreFailed(f"the catalogue has schema {version}, newer than {len(STEPS)}: upgrade")
+    for number, step in enumerate(STEPS[version:], version + 1):
+        for statement in filter(str.strip, step.split(";")):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {number}")
+    identity = ("feed_id", secrets.token_hex(16))
+    connection.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", identity)
+    connection.execute("COMMIT")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    row: tuple[int] = connection.execute("PRAGMA user_version").fetchone()
+    return row[0]

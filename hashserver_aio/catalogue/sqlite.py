@@ -1,0 +1,253 @@
+"""The catalogue in a SQLite file beside the buffers.
+
+The file may be removed at any time, also while servers run: it is made anew with the next write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..checksums import Checksum
+from ..errors import StoreFailed
+from ..store import Form, Identity
+from . import Arrival, Known
+from .schema import upgrade
+
+log = logging.getLogger(__name__)
+
+BATCH = 256
+"""Writes that share one transaction and so one fsync; more would only make the first ones wait."""
+
+BUSY_TIMEOUT_S = 10.0
+"""How long a write waits for another server's transaction, which takes milliseconds."""
+
+READ_TIMEOUT_S = 0.1
+"""How long a read may hold up the event loop while another server makes the file; else it gives up."""
+
+_KNOWN = """
+SELECT s.size, s.mtime_ns, s.ctime_ns, s.inode, s.plain_size, a.sha256, s.durable
+FROM stored s LEFT JOIN arrivals a ON a.checksum = s.checksum AND a.deleted_ms IS NULL
+WHERE s.checksum = ? AND s.place = ? AND s.form = ?
+"""
+_HOLDS = "SELECT 1 FROM arrivals WHERE checksum = ? AND deleted_ms IS NULL"
+_ARRIVE = """
+INSERT INTO arrivals (checksum, size, added_ms, sha256) SELECT ?1, ?2, ?3, ?4
+WHERE NOT EXISTS (SELECT 1 FROM arrivals WHERE checksum = ?1 AND deleted_ms IS NULL)
+"""
+_STORE = """
+INSERT INTO stored VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns,
+    ctime_ns = excluded.ctime_ns, inode = excluded.inode, plain_size = excluded.plain_size,
+    durable = excluded.durable OR (durable AND inode = excluded.inode
+        AND mtime_ns = excluded.mtime_ns AND ctime_ns = excluded.ctime_ns)
+"""
+_DELETE = "UPDATE arrivals SET deleted_ms = ? WHERE checksum = ? AND deleted_ms IS NULL"
+_UNSTORE = "DELETE FROM stored WHERE checksum = ?"
+
+Write = Callable[[sqlite3.Connection], None]
+
+
+class SqliteCatalogue:
+    """One writing thread that shares transactions, and reads on the caller's thread."""
+
+    def __init__(self, path: str, prepare: Callable[[], None], *, fsync: bool) -> None:
+        """`prepare` is called before the file is made, and may raise.
+
+        Raises: StoreFailed, if a newer program made the file.
+        """
+        self._path = path
+        self._prepare = prepare
+        self._synchronous = "FULL" if fsync else "OFF"
+        self._reader = _Connection(path, READ_TIMEOUT_S)
+        self._writer = _Connection(path, BUSY_TIMEOUT_S)
+        self._reader.current()
+        self._writes: queue.SimpleQueue[tuple[Write, asyncio.Future[None]] | None]
+        self._writes = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="catalogue", daemon=True)
+        self._thread.start()
+
+    # -- reading, on the event loop's thread: microseconds ---------------------------------------
+
+    def known(self, checksum: Checksum, place: str, form: Form) -> Known | None:
+        """Tell what is known of a stored file."""
+        row = self._row(_KNOWN, (bytes.fromhex(checksum), place, str(form)))
+        if row is None:
+            return None
+        size, mtime_ns, ctime_ns, inode, plain_size, sha256, durable = row
+        return Known(Identity(size, mtime_ns, ctime_ns, inode), plain_size, sha256, bool(durable))
+
+    def holds(self, checksum: Checksum) -> bool:
+        """Tell whether a buffer is listed as held."""
+        return self._row(_HOLDS, (bytes.fromhex(checksum),)) is not None
+
+    def _row(self, statement: str, values: tuple[bytes | str, ...]) -> tuple[Any, ...] | None:
+        try:
+            connection = self._reader.current()
+            if connection is None:
+                return None
+            row: tuple[Any, ...] | None = connection.execute(statement, values).fetchone()
+            return row
+        except sqlite3.Error as error:
+            log.warning("catalogue can't be read, files will be hashed instead: %s", error)
+            self._reader.close()
+            return None
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    async def record(self, arrival: Arrival) -> None:
+        """List a buffer as held, unless it is, and remember its file.
+
+        Raises: StoreFailed.
+        """
+        await self._write(lambda connection: _record(connection, arrival))
+
+    async def forget(self, checksum: Checksum, is_absent: Callable[[], bool]) -> None:
+        """List a buffer as deleted, if it is still absent inside the transaction.
+
+        Raises: StoreFailed.
+        """
+        await self._write(lambda connection: _forget(connection, checksum, is_absent))
+
+    async def _write(self, write: Write) -> None:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._writes.put((write, done))
+        await done
+
+    async def close(self) -> None:
+        """Finish what is being written."""
+        self._writes.put(None)
+        await asyncio.to_thread(self._thread.join)
+        self._reader.close()
+
+    def _run(self) -> None:
+        while batch := self._next_batch():
+            error = self._commit([write for write, _ in batch])
+            for _, done in batch:
+                with contextlib.suppress(RuntimeError):  # the loop may be gone at the very end
+                    done.get_loop().call_soon_threadsafe(_settle, done, error)
+        self._writer.close()
+
+    def _next_batch(self) -> list[tuple[Write, asyncio.Future[None]]]:
+        batch = []
+        item = self._writes.get()
+        while item is not None:
+            batch.append(item)
+            if len(batch) == BATCH or self._writes.empty():
+                return batch
+            item = self._writes.get()
+        if batch:
+            self._writes.put(None)
+        return batch
+
+    def _commit(self, writes: list[Write]) -> Exception | None:
+        """Do some writes in one transaction; a broken file is moved aside and made anew, once."""
+        for attempt in (1, 2):
+            try:
+                connection = self._open()
+                connection.execute("BEGIN IMMEDIATE")
+                for write in writes:
+                    write(connection)
+                connection.execute("COMMIT")
+                return None
+            except (sqlite3.Error, OSError, StoreFailed) as error:
+                self._writer.close()
+                if attempt == 2 or not _is_broken(error):
+                    return StoreFailed(f"the catalogue can't be written: {error}")
+                self._move_aside(error)
+            except Exception as error:  # a write of ours went wrong: the thread must live on
+                self._writer.close()
+                return error
+        return None
+
+    def _open(self) -> sqlite3.Connection:
+        connection = self._writer.current()
+        if connection is None:
+            self._prepare()
+            os.makedirs(os.path.dirname(self._path), exist_ok=True)
+            connection = self._writer.make(self._synchronous)
+        return connection
+
+    def _move_aside(self, error: Exception) -> None:
+        aside = f"{self._path}.broken-{time.time_ns() // 1_000_000}"
+        log.error("catalogue is broken (%s), moved aside; files will be hashed again", error)
+        for ending in ("", "-wal", "-shm"):
+            with contextlib.suppress(OSError):
+                os.rename(self._path + ending, aside + ending)
+
+
+class _Connection:
+    """A connection to whatever file is at the path now, not to one that was there before."""
+
+    def __init__(self, path: str, timeout_s: float) -> None:
+        self._path = path
+        self._timeout_s = timeout_s
+        self._connection: sqlite3.Connection | None = None
+        self._inode = 0
+
+    def current(self) -> sqlite3.Connection | None:
+        """Give the connection; None where there is no catalogue yet."""
+        try:
+            inode = os.stat(self._path).st_ino
+        except OSError:
+            self.close()
+            return None
+        if self._connection is None or inode != self._inode:
+            self.close()
+            return self.make("FULL")
+        return self._connection
+
+    def make(self, synchronous: str) -> sqlite3.Connection:
+        """Open the file, made and upgraded if need be."""
+        self._connection = connection = sqlite3.connect(
+            self._path, timeout=self._timeout_s, isolation_level=None, check_same_thread=False
+        )
+        self._inode = os.stat(self._path).st_ino
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        upgrade(connection)
+        return connection
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _record(connection: sqlite3.Connection, arrival: Arrival) -> None:
+    known, name = arrival.known, bytes.fromhex(arrival.checksum)
+    now_ms = time.time_ns() // 1_000_000
+    connection.execute(_ARRIVE, (name, known.plain_size, now_ms, known.sha256))
+    i = known.identity
+    row = (name, arrival.place, str(arrival.form), i.size, i.mtime_ns, i.ctime_ns, i.inode)
+    connection.execute(_STORE, (*row, known.plain_size, known.durable))
+
+
+def _forget(connection: sqlite3.Connection, checksum: Checksum, absent: Callable[[], bool]) -> None:
+    if absent():
+        name = bytes.fromhex(checksum)
+        connection.execute(_DELETE, (time.time_ns() // 1_000_000, name))
+        connection.execute(_UNSTORE, (name,))
+
+
+def _settle(done: asyncio.Future[None], error: Exception | None) -> None:
+    if done.done():  # its waiter was cancelled
+        return
+    if error is None:
+        done.set_result(None)
+    else:
+        done.set_exception(error)
+
+
+def _is_broken(error: Exception) -> bool:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

@@ -1,0 +1,93 @@
+"""Checksums, the algorithms they come from, and a digester for several at once.
+
+Only `parse_checksum` and a finished digest make a `Checksum`: 64 lower-case hexadecimal digits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NewType
+
+from .errors import BadChecksum
+
+Checksum = NewType("Checksum", str)
+
+CHECKSUM_DIGITS = 64
+_CHECKSUM = re.compile(r"[0-9a-f]{64}")
+
+
+class Algorithm(StrEnum):
+    """The hash algorithms that can name buffers, both of 32 bytes."""
+
+    SHA3_256 = "sha3-256"
+    SHA_256 = "sha-256"
+
+
+_CONSTRUCTORS = {Algorithm.SHA3_256: hashlib.sha3_256, Algorithm.SHA_256: hashlib.sha256}
+
+
+def parse_checksum(text: object, index: int | None = None) -> Checksum:
+    """Make a checksum of 64 hexadecimal digits; upper case is accepted.
+
+    Raises: BadChecksum, with the reason in the words that `hashserver` 1.1.0 uses.
+    """
+    if not isinstance(text, str):
+        raise BadChecksum(text, "Input should be a valid string", index)
+    lower = text.lower()
+    if _CHECKSUM.fullmatch(lower):
+        return Checksum(lower)
+    raise BadChecksum(text, f"Value error, {_why_not(text)}", index)
+
+
+def _why_not(text: str) -> str:
+    if len(text) % 2:
+        return "Wrong length"
+    for position, digit in enumerate(text):
+        if digit not in "0123456789abcdefABCDEF":
+            return f"non-hexadecimal number found in fromhex() arg at position {position}"
+    return "Wrong length"
+
+
+def parse_checksums(names: Sequence[object]) -> list[Checksum]:
+    """Make checksums of a list of names; the first bad one raises BadChecksum with its index."""
+    return [parse_checksum(name, index) for index, name in enumerate(names)]
+
+
+def is_checksum(name: str) -> bool:
+    """Tell whether a file's name is a checksum as the store writes them (lower case)."""
+    return _CHECKSUM.fullmatch(name) is not None
+
+
+class Digester:
+    """Feeds one pass of bytes to the store's algorithm and to SHA-256, and counts them.
+
+    SHA-256 is computed even where the store does not need it: it is the name that other
+    protocols know a buffer by, and a second pass over the file would cost more.
+    """
+
+    def __init__(self, algorithm: Algorithm) -> None:
+        self.algorithm = algorithm
+        self.size = 0
+        self._sha256 = hashlib.sha256()
+        self._hashes = [self._sha256]
+        if algorithm is not Algorithm.SHA_256:
+            self._hashes.append(_CONSTRUCTORS[algorithm]())
+
+    def update(self, data: bytes | memoryview) -> None:
+        """Take the next bytes."""
+        for hash_ in self._hashes:
+            hash_.update(data)
+        self.size += len(data)
+
+    @property
+    def checksum(self) -> Checksum:
+        """The checksum, in the store's algorithm, of all bytes so far."""
+        return Checksum(self._hashes[-1].hexdigest())
+
+    @property
+    def sha256(self) -> bytes:
+        """The SHA-256 of all bytes so far: 32 bytes."""
+        return self._sha256.digest()

@@ -1,0 +1,170 @@
+"""The options of a server, each also read from the environment.
+
+This is the one place that reads HASHSERVER_ variables, for the command line and for other runners.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from .. import settings as s
+from ..checksums import Algorithm
+from ..server.logs import LEVELS
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+_SIZE = re.compile(r"(\d+)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes, with an optional K, M, G or T (powers of 1024)."""
+
+    name = "bytes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read a size."""
+        match = _SIZE.fullmatch(str(value).strip())
+        if match is None:
+            self.fail(f"{value!r} is no size; write 500M or 2G", param, ctx)
+        return int(match[1]) * _UNITS[match[2].lower()]
+
+
+class Folders(click.ParamType[tuple[Path, ...]]):
+    """Directories separated by semicolons."""
+
+    name = "A;B"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[Path, ...]:
+        """Read a list of directories."""
+        if isinstance(value, tuple):
+            return value
+        names = (name.strip().strip("'\"") for name in str(value).split(";"))
+        return tuple(Path(name) for name in names if name)
+
+
+SECONDS = click.FloatRange(min=0, min_open=True)
+PORT = click.IntRange(0, 65535)
+
+
+def option(*names: str, env: str | tuple[str, ...] = (), **kwargs: Any) -> Callable[[F], F]:
+    """Declare an option that can also come from `HASHSERVER_<NAME>`."""
+    variable = "HASHSERVER_" + names[0].partition("/")[0].lstrip("-").replace("-", "_").upper()
+    return click.option(*names, envvar=env or variable, show_envvar=True, **kwargs)
+
+
+LAYOUTS = [str(layout) for layout in s.Layout]
+ALGORITHMS = [str(algorithm) for algorithm in Algorithm]
+
+STORE_OPTIONS = (
+    option("--dir", "directory", env="HASHSERVER_DIRECTORY", type=Path, metavar="DIR",
+           help="Directory to serve; may also be given without --dir."),
+    option("--writable", is_flag=True, env=("HASHSERVER_WRITABLE", "HASHSERVER_WRITEABLE"),
+           help="Accept buffers. Without it the server only reads."),
+    option("--layout", type=click.Choice(LAYOUTS), default=None,
+           help="prefix: DIR/ab/ab3f.., flat: DIR/ab3f.., vault: four flat folders, read-only. "
+           "[default: what DIR has, else prefix]"),
+    option("--hash-algorithm", type=click.Choice(ALGORITHMS), default=None,
+           help="What names the buffers. [default: what DIR has, else sha3-256]"),
+    option("--extra-dirs", type=Folders(), default=(),
+           help="More directories to read from; the layout of each is detected."),
+    option("--lock-timeout", type=SECONDS, default=s.DEFAULT_LOCK_TIMEOUT_S, show_default=True,
+           metavar="S", help="Seconds after which another program's lock file is stale."),
+    option("--no-fsync", is_flag=True,
+           help="Answer before buffers are on the disk: for scratch stores only. After a power "
+           "cut, buffers that were acknowledged may be gone or broken (never served broken)."),
+    option("--max-buffer-size", type=Size(), default=None, metavar="BYTES",
+           help="Refuse larger buffers (500M, 2G, ..). [default: no limit]"),
+    option("--cors-origin", multiple=True, metavar="ORIGIN",
+           help="Let web pages of this origin write, e.g. https://app.example; may be repeated. "
+           "All may read."),
+)  # fmt: skip
+
+LISTENING_OPTIONS = (
+    option("--host", default=s.DEFAULT_HOST, show_default=True, metavar="H",
+           help="Address to listen on; 0.0.0.0 is every IPv4 address of this machine, :: IPv6."),
+    option("--port", type=PORT, default=None, metavar="P",
+           help=f"Port to listen on; 0 picks a free one. [default: {s.DEFAULT_PORT}]"),
+    option("--port-range", type=PORT, nargs=2, default=None, metavar="A B",
+           help="Listen on a random free port from A to B."),
+    option("--status-file", type=Path, default=None, metavar="F",
+           help="A launcher's JSON file, to be filled with status and port."),
+    option("--timeout", type=SECONDS, default=None, metavar="S",
+           help="Stop when no request was served for S seconds. [default: never]"),
+    option("--grace", type=click.FloatRange(min=0), default=s.DEFAULT_GRACE_S, show_default=True,
+           metavar="S", help="Seconds that requests in flight get when the server is stopped."),
+    option("--access-log/--no-access-log", default=False, help="Log every request."),
+    option("--log-level", type=click.Choice(LEVELS), default="warning", show_default=True,
+           help="info also logs every buffer stored."),
+    option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True,
+           help="json: one object a line."),
+)  # fmt: skip
+
+
+def with_options(*groups: tuple[Callable[[F], F], ...]) -> Callable[[F], F]:
+    """Add groups of options to a command, shown in this order."""
+
+    def add(command: F) -> F:
+        for group in reversed(groups):
+            for one in reversed(group):
+                command = one(command)
+        return command
+
+    return add
+
+
+def store_settings(given: dict[str, Any]) -> s.Settings:
+    """Make settings of the values of STORE_OPTIONS.
+
+    Raises: click.UsageError, where no directory is given.
+    """
+    if given["directory"] is None:
+        raise click.UsageError("Name the directory to serve: --dir DIR, or HASHSERVER_DIRECTORY.")
+    return s.Settings(
+        directory=given["directory"],
+        writable=given["writable"],
+        layout=s.Layout(given["layout"]) if given["layout"] else None,
+        algorithm=Algorithm(given["hash_algorithm"]) if given["hash_algorithm"] else None,
+        extra_dirs=given["extra_dirs"],
+        lock_timeout_s=given["lock_timeout"],
+        fsync=not given["no_fsync"],
+        max_buffer_bytes=given["max_buffer_size"],
+        cors_origins=tuple(given["cors_origin"]),
+    )
+
+
+def listening_settings(given: dict[str, Any]) -> s.Listening:
+    """Make settings of the values of LISTENING_OPTIONS.
+
+    Raises: click.UsageError, where two of them contradict each other.
+    """
+    return s.Listening(
+        host=given["host"],
+        ports=ports(given["port"], given["port_range"], range(s.DEFAULT_PORT, s.DEFAULT_PORT + 1)),
+        status_file=given["status_file"],
+        timeout_s=given["timeout"],
+        grace_s=given["grace"],
+        access_log=given["access_log"],
+    )
+
+
+def ports(port: int | None, port_range: tuple[int, int] | None, default: range) -> range:
+    """Tell the ports that --port and --port-range allow.
+
+    Raises: click.UsageError.
+    """
+    if port is not None and port_range is not None:
+        raise click.UsageError("Give --port or --port-range, not both.")
+    if port_range is None:
+        return default if port is None else range(port, port + 1)
+    first, last = port_range
+    if first > last:
+        raise click.UsageError(f"--port-range {first} {last} is backwards.")
+    return range(first, last + 1)

@@ -1,0 +1,136 @@
+"""The errors this package raises on purpose.
+
+Nothing here knows HTTP: `server/errors.py` holds the status of each.
+
+    HashserverError
+      BadChecksum          text is not 64 hexadecimal digits
+      BadNameList          a request's list of names is no list of names
+      BadDigest            a digest that a client sent along cannot be read
+      BufferNotFound       no store holds it
+      BufferCorrupt        the stored file does not hash to its name
+      BufferTooLarge       more bytes than the server accepts
+      ChecksumMismatch     bytes do not hash to their name
+      DigestMismatch       bytes do not hash to the digest sent along
+      BadEncoding          a compressed body cannot be decompressed
+      UnknownEncoding      a content coding that is not spoken here
+      UploadCut            the body ended or stalled before its end
+      AlreadyHeld          the client asked for a new buffer only
+      ReadOnly             the server takes no buffers
+      ForeignOrigin        a web page of another origin wants to write
+      NoSpace              the disk is full
+      StoreFailed          the disk or the directory fails
+      FormatConflict       the directory is of another format than asked for
+      CannotStart          the server can't be started as it was told to
+      Busy                 too much of something is under way
+"""
+
+from __future__ import annotations
+
+import errno
+
+
+class HashserverError(Exception):
+    """What every error of this package is."""
+
+
+class BadChecksum(HashserverError):
+    """Text is not 64 hexadecimal digits.
+
+    `index` is its place in a list of names, or None for a single name.
+    """
+
+    def __init__(self, text: object, reason: str, index: int | None = None) -> None:
+        super().__init__(f"{text!r:.100} is not a checksum: {reason}")
+        self.text = text
+        self.reason = reason
+        self.index = index
+
+
+class BadNameList(HashserverError):
+    """A request's list of names is no list of names; `kind` and `reason` say why."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.reason = reason
+
+
+class BadDigest(HashserverError):
+    """A digest that a client sent along cannot be read."""
+
+
+class BufferNotFound(HashserverError):
+    """No store holds the buffer."""
+
+
+class BufferCorrupt(HashserverError):
+    """The stored file does not hash to its name."""
+
+
+class BufferTooLarge(HashserverError):
+    """More bytes than the server accepts."""
+
+
+class ChecksumMismatch(HashserverError):
+    """Bytes do not hash to their name."""
+
+
+class DigestMismatch(HashserverError):
+    """Bytes do not hash to the digest that was sent along."""
+
+
+class BadEncoding(HashserverError):
+    """A compressed body cannot be decompressed."""
+
+
+class UnknownEncoding(HashserverError):
+    """A content coding that is not spoken here."""
+
+
+class UploadCut(HashserverError):
+    """The body ended or stalled before its end."""
+
+
+class AlreadyHeld(HashserverError):
+    """The client asked for a new buffer only, and this one is held."""
+
+
+class ReadOnly(HashserverError):
+    """The server takes no buffers."""
+
+
+class ForeignOrigin(HashserverError):
+    """A web page of an origin that is not allowed to write wants to write."""
+
+
+class NoSpace(HashserverError):
+    """The disk is full."""
+
+
+class StoreFailed(HashserverError):
+    """The disk or the directory fails."""
+
+
+class FormatConflict(HashserverError):
+    """The directory is of another format than asked for."""
+
+
+class CannotStart(HashserverError):
+    """The server can't be started as it was told to."""
+
+
+class Busy(HashserverError):
+    """Too much of something is under way."""
+
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def from_os_error(error: OSError) -> HashserverError:
+    """Translate what the system said about the disk, without naming a path of it."""
+    if error.errno in FULL:
+        return NoSpace("no room left on the server's disk; free some, or send it elsewhere")
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return Busy("the server has too many files open; try again")
+    name = errno.errorcode.get(error.errno or 0, type(error).__name__)
+    return StoreFailed(f"the server's disk failed ({name}); nothing was stored")

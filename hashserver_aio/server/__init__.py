@@ -1,0 +1,1 @@
+"""The HTTP server: one module a face, and what all faces share."""

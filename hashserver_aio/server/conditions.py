@@ -1,0 +1,58 @@
+"""Conditional requests: whether what the client has or expects is what there is.
+
+Source: RFC 9110 section 13.2.2, for representations that never change.
+"""
+
+from __future__ import annotations
+
+import re
+from email.utils import formatdate, parsedate_to_datetime
+from http import HTTPStatus
+
+from aiohttp import web
+
+_TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
+
+
+def failed(request: web.Request, etag: str, modified_s: float) -> HTTPStatus | None:
+    """Tell the status that a condition of a GET or HEAD demands; None if all hold."""
+    headers = request.headers
+    if "If-Match" in headers:
+        if not _matches(headers.getall("If-Match"), etag, weak=False):
+            return HTTPStatus.PRECONDITION_FAILED
+    elif _seconds(headers.get("If-Unmodified-Since"), -1) not in (-1,):
+        if int(modified_s) > _seconds(headers["If-Unmodified-Since"], -1):
+            return HTTPStatus.PRECONDITION_FAILED
+    if "If-None-Match" in headers:
+        if _matches(headers.getall("If-None-Match"), etag, weak=True):
+            return HTTPStatus.NOT_MODIFIED
+    elif int(modified_s) <= _seconds(headers.get("If-Modified-Since"), -1):
+        return HTTPStatus.NOT_MODIFIED
+    return None
+
+
+def range_holds(request: web.Request, etag: str, modified_s: float) -> bool:
+    """Tell whether If-Range, if any, allows a part to be sent."""
+    condition = request.headers.get("If-Range")
+    if condition is None:
+        return True
+    if '"' in condition:
+        return condition.strip() == f'"{etag}"'
+    return condition.strip() == formatdate(modified_s, usegmt=True)
+
+
+def _matches(values: list[str], etag: str, *, weak: bool) -> bool:
+    text = ",".join(values).strip()
+    if text == "*":
+        return True
+    return any(tag == etag and (weak or not w) for w, tag in _TAG.findall(text))
+
+
+def _seconds(date: str | None, default: int) -> int:
+    """Read an HTTP date as seconds since the epoch; a default for none or a bad one."""
+    if date is None:
+        return default
+    try:
+        return int(parsedate_to_datetime(date).timestamp())
+    except (ValueError, OverflowError, TypeError):
+        return default

@@ -1,0 +1,57 @@
+"""Web pages of other origins: they may read; they write only where the server's owner says so.
+
+Else any page that a user visits could fill a server on the user's own machine.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from ..errors import ForeignOrigin
+from ..version import __version__
+from .keys import SETTINGS
+
+_EXPOSED = "ETag, Content-Encoding, Content-Range, Accept-Ranges, Repr-Digest, Last-Modified, Link"
+_READING = "GET, HEAD, POST, OPTIONS"
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Add what every answer has, also an error."""
+    response.headers["Access-Control-Allow-Origin"] = "*"
+    response.headers["Access-Control-Expose-Headers"] = _EXPOSED
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Server"] = f"hashserver-aio/{__version__}"
+
+
+@web.middleware
+async def preflight(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer OPTIONS, for whatever path."""
+    if request.method != "OPTIONS":
+        return await handler(request)
+    methods = f"{_READING}, PUT" if _may_write(request) else _READING
+    headers = {"Access-Control-Allow-Methods": methods, "Access-Control-Max-Age": "600", "Vary": "Origin"}
+    asked = request.headers.get("Access-Control-Request-Headers")
+    if asked:
+        headers["Access-Control-Allow-Headers"] = asked
+    return web.Response(text="OK", headers=headers | {"Allow": methods})
+
+
+def refuse_foreign_origin(request: web.Request) -> None:
+    """Refuse a request that a web page of another origin made a browser send.
+
+    Raises: ForeignOrigin.
+    """
+    if not _may_write(request):
+        origin = request.headers["Origin"][:100]
+        raise ForeignOrigin(f"pages of {origin} may not write here; allow it with --cors-origin")
+
+
+def _may_write(request: web.Request) -> bool:
+    origin = request.headers.get("Origin")
+    if origin is None:  # no browser, or no other page
+        return True
+    allowed = request.app[SETTINGS].cors_origins
+    return origin in allowed or "*" in allowed or urlsplit(origin).netloc == request.host

@@ -1,0 +1,111 @@
+"""The hashserver face: what clients of `hashserver` 1.1.0 and its older API speak.
+
+Statuses and bodies are theirs to the letter; what is added does not get in their way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from http import HTTPStatus
+
+from aiohttp import hdrs, web
+
+from ..checksums import Checksum, parse_checksum, parse_checksums
+from ..errors import BadNameList, UnknownEncoding
+from ..store import Form
+from ..store.promises import PROMISE_TTL_S
+from .codings import sent_form
+from .keys import BUFFERS
+from .receive import expect_later, read_whole, receive, refuse_writing
+from .send import send
+
+MAX_LIST_BYTES = 16 * 1024 * 1024
+"""Some 240,000 names; who has more asks twice."""
+
+INLINE_LIST_BYTES = 64 * 1024
+"""A longer list is parsed in a thread."""
+
+
+def routes() -> list[web.RouteDef]:
+    """Name the routes of this face."""
+    return [
+        web.get("/{checksum}", get_buffer),
+        web.put("/{checksum}", put_buffer, expect_handler=expect_later),
+        web.put("/promise/{checksum}", promise),
+        *(web.route(method, "/has", has) for method in (hdrs.METH_GET, hdrs.METH_POST)),
+        *(web.route(method, "/has-now", has_now) for method in (hdrs.METH_GET, hdrs.METH_POST)),
+        *(web.route(m, "/buffer-length", buffer_length) for m in (hdrs.METH_GET, hdrs.METH_POST)),
+        web.get("/healthcheck", healthcheck),
+    ]
+
+
+async def get_buffer(request: web.Request) -> web.StreamResponse:
+    """Send a buffer; also HEAD."""
+    return await send(request, request.app[BUFFERS], _name(request))
+
+
+async def put_buffer(request: web.Request) -> web.Response:
+    """Store a buffer: 200, or 201 if it was held already."""
+    if await receive(request, _name(request)):
+        return web.Response(text="OK")
+    return web.Response(status=HTTPStatus.CREATED)
+
+
+async def promise(request: web.Request) -> web.Response:
+    """Announce a buffer: who asks for it waits for it."""
+    checksum = _name(request)
+    refuse_writing(request)
+    await request.app[BUFFERS].promise(checksum)
+    answer = {"checksum": checksum, "expires_in": PROMISE_TTL_S}
+    return web.json_response(answer, status=HTTPStatus.ACCEPTED)
+
+
+async def has(request: web.Request) -> web.Response:
+    """Tell which buffers are held, promised or being uploaded."""
+    return web.json_response(await request.app[BUFFERS].has(await _names(request)))
+
+
+async def has_now(request: web.Request) -> web.Response:
+    """Tell which buffers are held."""
+    return web.json_response(await request.app[BUFFERS].has(await _names(request), promised=False))
+
+
+async def buffer_length(request: web.Request) -> web.Response:
+    """Tell plain sizes in bytes: 0 for what is absent, true for what is only promised."""
+    sizes = await request.app[BUFFERS].sizes(await _names(request))
+    return web.json_response([True if size == -1 else size or 0 for size in sizes])
+
+
+async def healthcheck(request: web.Request) -> web.Response:
+    """Say that the server answers."""
+    return web.Response(text="OK")
+
+
+def _name(request: web.Request) -> Checksum:
+    return parse_checksum(request.match_info["checksum"])
+
+
+async def _names(request: web.Request) -> list[Checksum]:
+    """Read a JSON list of names.
+
+    Raises: BadNameList, BadChecksum, BufferTooLarge, UploadCut.
+    """
+    if sent_form(request) is not Form.PLAIN:
+        raise UnknownEncoding("a list of names is taken uncompressed only")
+    body = await read_whole(request, MAX_LIST_BYTES)
+    if len(body) <= INLINE_LIST_BYTES:
+        return _parse_names(body)
+    return await asyncio.to_thread(_parse_names, body)
+
+
+def _parse_names(body: bytes) -> list[Checksum]:
+    if not body:
+        raise BadNameList("missing", "Field required")
+    try:
+        names = json.loads(body)
+    except (ValueError, RecursionError):
+        raise BadNameList("json_invalid", "JSON decode error") from None
+    if not isinstance(names, list):
+        raise BadNameList("list_type", "Input should be a valid list")
+    return parse_checksums(names)

@@ -1,0 +1,26 @@
+"""What this server is, for a person with curl."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from ..version import __version__
+from .keys import BUFFERS
+
+
+def routes() -> list[web.RouteDef]:
+    """Name the routes."""
+    return [web.get("/", about), web.get("/api/server", about)]
+
+
+async def about(request: web.Request) -> web.Response:
+    """Tell name, version, and how buffers are named and kept."""
+    store = request.app[BUFFERS].store
+    answer = {
+        "name": "hashserver-aio",
+        "version": __version__,
+        "algorithm": store.format.algorithm,
+        "layout": store.format.layout,
+        "writable": store.writable,
+    }
+    return web.json_response(answer)

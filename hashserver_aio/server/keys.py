@@ -1,0 +1,13 @@
+"""What handlers find in the application; nothing is looked up by a string."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from ..buffers import Buffers
+from ..settings import Settings
+from .activity import Activity
+
+SETTINGS = web.AppKey("SETTINGS", Settings)
+BUFFERS = web.AppKey("BUFFERS", Buffers)
+ACTIVITY = web.AppKey("ACTIVITY", Activity)

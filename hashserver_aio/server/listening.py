@@ -1,0 +1,63 @@
+"""The sockets a server listens on.
+
+A port is taken by binding it, never by looking whether it is free first.
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+import socket
+
+from ..errors import CannotStart
+
+BACKLOG = 1024
+
+
+def bound(host: str, ports: range) -> socket.socket:
+    """Bind a free port of a range, tried in random order.
+
+    Raises: CannotStart, if none is free or the host is none of this machine's.
+    """
+    family, address = _resolved(host)
+    for port in random.sample(ports, len(ports)):
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((address, port))
+            # Linux lets two sockets bind a port with SO_REUSEADDR; only one of them may listen.
+            listener.listen(BACKLOG)
+            return listener
+        except OSError as error:
+            listener.close()
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise CannotStart(f"can't listen on {host}: {error.strerror}") from None
+            refused = error
+    if len(ports) > 1:
+        raise CannotStart(f"no free port on {host} from {ports.start} to {ports.stop - 1}")
+    if refused.errno == errno.EACCES:
+        raise CannotStart(f"port {ports.start} needs privileges; choose one above 1023")
+    raise CannotStart(f"port {ports.start} on {host} is taken; choose another one with --port")
+
+
+def _resolved(host: str) -> tuple[socket.AddressFamily, str]:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as error:
+        raise CannotStart(f"host {host} can't be resolved: {error.strerror}") from None
+    return family, str(address[0])
+
+
+def url_of(listener: socket.socket) -> str:
+    """Name the URL that a socket answers to."""
+    if listener.family == socket.AF_UNIX:
+        return f"unix:{listener.getsockname()}"
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def port_of(listener: socket.socket) -> int:
+    """Name the port that a socket listens on; 0 if it has none."""
+    return 0 if listener.family == socket.AF_UNIX else int(listener.getsockname()[1])

@@ -1,0 +1,58 @@
+"""Log records as lines of text or of JSON, and the access log.
+
+No header of a request is ever logged: any of them may carry a secret.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+
+from aiohttp import web
+from aiohttp.abc import AbstractAccessLogger
+
+LEVELS = ("debug", "info", "warning", "error")
+
+
+def configure(level: str, *, as_json: bool) -> None:
+    """Send all records to stderr."""
+    handler = logging.StreamHandler()
+    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(JsonFormatter() if as_json else text)
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time (UTC), level, logger, message, and what the record adds."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Word a record."""
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        line: dict[str, object] = {
+            "time": f"{moment}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= getattr(record, "fields", {})
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+class AccessLog(AbstractAccessLogger):
+    """A line a request: who, what, status, bytes sent, milliseconds."""
+
+    def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
+        """Log an answered request; `time` in seconds."""
+        fields = {
+            "remote": request.remote or "-",
+            "method": request.method,
+            "path": request.rel_url.raw_path,
+            "status": response.status,
+            "bytes": response.body_length,
+            "ms": round(time * 1000, 1),
+        }
+        text = "%(remote)s %(method)s %(path)s %(status)d %(bytes)d %(ms).1f ms"
+        self.logger.info(text % fields, extra={"fields": fields})

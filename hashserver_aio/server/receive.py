@@ -1,0 +1,137 @@
+"""Receiving a buffer: what can be refused is refused before the body is asked for, for every face.
+
+A client that sends `Expect: 100-continue` is told to go on only when its body is really wanted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import ClientPayloadError, HttpVersion11, hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Handler
+
+from ..buffers import Buffers
+from ..checksums import Checksum
+from ..errors import AlreadyHeld, BufferTooLarge, NoSpace, ReadOnly, UploadCut
+from .codings import sent_form
+from .cors import refuse_foreign_origin
+from .digests import stated_digests
+from .keys import BUFFERS
+
+STALL_S = 60.0
+"""A body of which nothing has come for so long is given up."""
+
+LINGER_S = 1.0
+"""A refused body is read and thrown away for so long, so that its sender gets to see the answer."""
+
+_CONTINUED: web.RequestKey[bool] = web.RequestKey("CONTINUED", bool)
+
+BROKEN = (ConnectionError, ClientPayloadError, HttpProcessingError, web.RequestPayloadError)
+
+
+class RequestBody:
+    """The body of a request, as it arrives."""
+
+    def __init__(self, request: web.Request) -> None:
+        self._content = request.content
+
+    async def read(self) -> bytes:
+        """Give some more bytes; b"" at the end.
+
+        Raises: UploadCut.
+        """
+        try:
+            async with asyncio.timeout(STALL_S):
+                return await self._content.readany()
+        except TimeoutError:
+            raise UploadCut(f"nothing more of the body has come for {STALL_S:.0f} s") from None
+        except BROKEN:
+            raise UploadCut("the body was cut short, or its chunks are broken") from None
+
+
+async def read_whole(request: web.Request, limit_bytes: int) -> bytes:
+    """Read a request's body into memory.
+
+    Raises: BufferTooLarge, UploadCut.
+    """
+    body, whole = RequestBody(request), bytearray()
+    while len(whole) <= limit_bytes and (request.content_length or 0) <= limit_bytes:
+        chunk = await body.read()
+        if not chunk:
+            return bytes(whole)
+        whole += chunk
+    raise BufferTooLarge(f"a request of this kind may have {limit_bytes} bytes at most")
+
+
+async def receive(request: web.Request, checksum: Checksum) -> bool:
+    """Store the buffer that a request brings; False if it was held already.
+
+    Raises: ReadOnly, ForeignOrigin; what `Buffers.put` raises; and what the early checks say.
+    """
+    buffers = request.app[BUFFERS]
+    refuse_writing(request)
+    async with buffers.arriving(checksum):
+        form = sent_form(request)
+        claims = stated_digests(request)
+        if request.headers.get(hdrs.IF_NONE_MATCH, "").strip() == "*":
+            await _refuse_held(buffers, checksum)
+        if await buffers.is_held(checksum, form):
+            return False
+        _refuse_size(request, buffers)
+        await _continue(request)
+        await buffers.put(checksum, RequestBody(request), form, claims)
+    return True
+
+
+def refuse_writing(request: web.Request) -> None:
+    """Refuse what would change the store, if nobody or not this sender may.
+
+    Raises: ReadOnly, ForeignOrigin.
+    """
+    if not request.app[BUFFERS].store.writable:
+        raise ReadOnly("this server is read-only; start it with --writable")
+    refuse_foreign_origin(request)
+
+
+async def _refuse_held(buffers: Buffers, checksum: Checksum) -> None:
+    if (await buffers.has([checksum], promised=False))[0]:
+        raise AlreadyHeld(f"{checksum} is held, and If-None-Match allows a new buffer only")
+
+
+def _refuse_size(request: web.Request, buffers: Buffers) -> None:
+    size = request.content_length or 0
+    if buffers.limit_bytes is not None and size > buffers.limit_bytes:
+        raise BufferTooLarge(f"this server takes buffers of up to {buffers.limit_bytes} bytes")
+    if not buffers.store.has_room(size):
+        raise NoSpace("no room left on the server's disk for a buffer of this size")
+
+
+async def _continue(request: web.Request) -> None:
+    if _expects(request):
+        request[_CONTINUED] = True
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the answer itself has not begun
+
+
+def _expects(request: web.Request) -> bool:
+    expect = request.headers.get(hdrs.EXPECT, "").lower()
+    return expect == "100-continue" and request.version >= HttpVersion11
+
+
+async def expect_later(request: web.Request) -> None:
+    """Leave it to `receive` to answer an expectation; stands in for aiohttp's early answer."""
+    expect = request.headers.get(hdrs.EXPECT, "")
+    if expect.lower() != "100-continue":
+        raise web.HTTPExpectationFailed(reason="only 100-continue can be expected")
+
+
+@web.middleware
+async def hang_up_after_refusal(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Close a connection whose client was not told to send its body: nobody knows if it will."""
+    response = await handler(request)
+    if _expects(request) and request.match_info.handler is not None:
+        refused = request.method == hdrs.METH_PUT and not request.get(_CONTINUED, False)
+        if refused and not response.prepared:
+            response.force_close()
+    return response

@@ -1,0 +1,184 @@
+"""Sending a buffer: GET and HEAD, whole or in ranges, conditional, for every face.
+
+A file is sent by the kernel (sendfile); what is small goes out with its headers in one write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import secrets
+from email.utils import formatdate
+from http import HTTPStatus
+
+from aiohttp import web
+
+from ..blobs import Blob
+from ..buffers import Buffers
+from ..checksums import Checksum
+from ..store import Form
+from ..store.encodings import CODINGS
+from .codings import accepted_forms
+from .conditions import failed, range_holds
+from .digests import repr_digest
+from .ranges import ByteRange, Unsatisfiable, parse_ranges
+
+INLINE_BYTES = 64 * 1024
+"""Up to here a read from the page cache and one write cost less than setting up a sendfile."""
+
+PIECE_BYTES = 256 * 1024
+
+
+async def send(request: web.Request, buffers: Buffers, checksum: Checksum) -> web.StreamResponse:
+    """Answer with a buffer, or with as much of it as is asked for.
+
+    Raises: what `Buffers.open` raises; ConnectionError, when the client or the file went away.
+    """
+    ranged = "Range" in request.headers
+    accepted = (Form.PLAIN,) if ranged else accepted_forms(request)
+    blob = await buffers.open(checksum, accepted, seekable=ranged)
+    try:
+        return await _answer(request, blob)
+    finally:
+        blob.close()
+
+
+async def _answer(request: web.Request, blob: Blob) -> web.StreamResponse:
+    etag = blob.checksum if blob.form is Form.PLAIN else f"{blob.checksum}-{blob.form[1:]}"
+    headers = _headers(blob, etag)
+    status = failed(request, etag, blob.modified_s)
+    if status is HTTPStatus.NOT_MODIFIED:
+        return web.Response(status=status, headers=headers)
+    if status is not None:
+        return web.Response(status=status, headers={"Cache-Control": "no-store"})
+    try:
+        ranges = _ranges(request, blob, etag)
+    except Unsatisfiable:
+        headers = {"Content-Range": f"bytes */{blob.size}", "Cache-Control": "no-store"}
+        return web.Response(status=HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers=headers)
+    headers |= _representation(blob)
+    if ranges is None:
+        return await _send_part(request, blob, headers, HTTPStatus.OK, ByteRange(0, blob.size))
+    if len(ranges) == 1:
+        headers["Content-Range"] = ranges[0].content_range(blob.size)
+        return await _send_part(request, blob, headers, HTTPStatus.PARTIAL_CONTENT, ranges[0])
+    return await _send_parts(request, blob, headers, ranges)
+
+
+def _headers(blob: Blob, etag: str) -> dict[str, str]:
+    """Word the headers that a 304 has too."""
+    headers = {
+        "ETag": f'"{etag}"',
+        "Cache-Control": "public, max-age=31536000, immutable",
+        "Vary": "Accept-Encoding",
+        "Last-Modified": formatdate(blob.modified_s, usegmt=True),
+    }
+    if blob.sha256 is not None and blob.form is Form.PLAIN:
+        headers["Repr-Digest"] = repr_digest(blob.sha256)
+    return headers
+
+
+def _representation(blob: Blob) -> dict[str, str]:
+    headers = {
+        "Content-Type": "application/octet-stream",
+        "Content-Disposition": f'attachment; filename="{blob.checksum}"',
+        "Accept-Ranges": "bytes",
+    }
+    if blob.form is not Form.PLAIN:
+        headers["Content-Encoding"] = CODINGS[blob.form]
+    return headers
+
+
+def _ranges(request: web.Request, blob: Blob, etag: str) -> list[ByteRange] | None:
+    header = request.headers.get("Range")
+    if header is None or blob.file is None or request.method != "GET":
+        return None
+    return parse_ranges(header, blob.size) if range_holds(request, etag, blob.modified_s) else None
+
+
+async def _send_part(
+    request: web.Request, blob: Blob, headers: dict[str, str], status: HTTPStatus, part: ByteRange
+) -> web.StreamResponse:
+    if blob.file is not None and part.length <= INLINE_BYTES and request.method == "GET":
+        body = os.pread(blob.file.fileno(), part.length, part.first)
+        _expect(len(body), part.length)
+        return web.Response(status=status, headers=headers, body=body)
+    response = web.StreamResponse(status=status, headers=headers)
+    response.content_length = part.length
+    await response.prepare(request)
+    if request.method == "GET":
+        await _write(request, response, blob, part)
+    await response.write_eof()
+    return response
+
+
+async def _send_parts(
+    request: web.Request, blob: Blob, headers: dict[str, str], ranges: list[ByteRange]
+) -> web.StreamResponse:
+    """Send several ranges as multipart/byteranges (RFC 9110 section 14.6)."""
+    boundary = secrets.token_hex(16)
+    heads = [_part_head(boundary, part, blob.size) for part in ranges]
+    end = f"\r\n--{boundary}--\r\n".encode()
+    headers["Content-Type"] = f"multipart/byteranges; boundary={boundary}"
+    response = web.StreamResponse(status=HTTPStatus.PARTIAL_CONTENT, headers=headers)
+    total = sum(map(len, heads)) + sum(part.length for part in ranges) + len(end)
+    response.content_length = total
+    await response.prepare(request)
+    for head, part in zip(heads, ranges, strict=True):
+        await response.write(head)
+        await _write(request, response, blob, part)
+    await response.write_eof(end)
+    return response
+
+
+def _part_head(boundary: str, part: ByteRange, size: int) -> bytes:
+    return (
+        f"\r\n--{boundary}\r\nContent-Type: application/octet-stream\r\n"
+        f"Content-Range: {part.content_range(size)}\r\n\r\n"
+    ).encode()
+
+
+async def _write(request: web.Request, response: web.StreamResponse, blob: Blob, part: ByteRange) -> None:
+    """Send bytes of a blob; headers are out, so whatever goes wrong ends the connection."""
+    if blob.pieces is not None:
+        sent = 0
+        async for piece in blob.pieces:
+            await response.write(piece)
+            sent += len(piece)
+        _expect(sent, part.length)
+    elif blob.file is not None and part.length <= INLINE_BYTES:
+        await _copy(response, blob.file, part)
+    elif blob.file is not None:
+        await _sendfile(request, response, blob.file, part)
+
+
+async def _sendfile(
+    request: web.Request, response: web.StreamResponse, file: io.FileIO, part: ByteRange
+) -> None:
+    transport = request.transport
+    if transport is None:
+        raise ConnectionResetError("the client is gone")
+    loop = asyncio.get_running_loop()
+    try:
+        sent = await loop.sendfile(transport, file, part.first, part.length, fallback=False)
+    except (NotImplementedError, asyncio.SendfileNotAvailableError):
+        await _copy(response, file, part)  # TLS, or an event loop without sendfile
+    else:
+        _expect(sent, part.length)
+
+
+async def _copy(response: web.StreamResponse, file: io.FileIO, part: ByteRange) -> None:
+    offset, end = part.first, part.first + part.length
+    while offset < end:
+        count = min(PIECE_BYTES, end - offset)
+        piece = await asyncio.to_thread(os.pread, file.fileno(), count, offset)
+        _expect(len(piece) or -1, len(piece))
+        await response.write(piece)
+        offset += len(piece)
+
+
+def _expect(sent: int, wanted: int) -> None:
+    """Hang up rather than pass off a file that was cut short as the buffer."""
+    if sent != wanted:
+        raise ConnectionResetError("the file became shorter while it was sent")

@@ -1,0 +1,66 @@
+"""What a server is told: one frozen `Settings`, made once from the command line or the environment.
+
+The environment is read by the option declarations in `cli/options.py` and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from .checksums import Algorithm
+
+
+class Layout(StrEnum):
+    """How buffers lie in a directory.
+
+    PREFIX: `DIR/ab/ab3f..`, FLAT: `DIR/ab3f..`, VAULT: four flat folders, read-only.
+    """
+
+    PREFIX = "prefix"
+    FLAT = "flat"
+    VAULT = "vault"
+
+
+DEFAULT_LAYOUT = Layout.PREFIX
+DEFAULT_ALGORITHM = Algorithm.SHA3_256
+DEFAULT_LOCK_TIMEOUT_S = 120.0
+DEFAULT_GRACE_S = 10.0
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How to serve one directory.
+
+    `layout` and `algorithm` are None where the directory itself is to tell (else prefix, sha3-256).
+    """
+
+    directory: Path
+    writable: bool = False
+    layout: Layout | None = None
+    algorithm: Algorithm | None = None
+    extra_dirs: tuple[Path, ...] = ()
+    lock_timeout_s: float = DEFAULT_LOCK_TIMEOUT_S
+    fsync: bool = True
+    max_buffer_bytes: int | None = None
+    cors_origins: tuple[str, ...] = ()
+    share_with_group: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listening:
+    """Where and for how long a server process listens.
+
+    `ports` are tried in random order until one is free; 0 lets the system choose.
+    """
+
+    host: str = DEFAULT_HOST
+    ports: range = range(DEFAULT_PORT, DEFAULT_PORT + 1)
+    status_file: Path | None = None
+    timeout_s: float | None = None
+    grace_s: float = DEFAULT_GRACE_S
+    access_log: bool = False
+    log_json: bool = False

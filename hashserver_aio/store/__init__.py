@@ -1,0 +1,117 @@
+"""Where bytes live: the `Store` interface and what passes through it.
+
+A store moves bytes and knows nothing of whether they hash to their name: that is judged above it,
+in one place for every kind of store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from typing import Protocol
+
+from ..checksums import Checksum
+from .files import FORMS, Form, Identity, StoredFile
+from .format import Format
+
+__all__ = ["FORMS", "Form", "Format", "Identity", "PendingUpload", "Sink", "Store", "StoredFile"]
+
+
+class Sink(Protocol):
+    """What wants to see every byte of an upload, such as a hash."""
+
+    def update(self, data: bytes | memoryview, /) -> object:
+        """Take the next bytes."""
+
+
+class PendingUpload(Protocol):
+    """A buffer on its way in; exactly one of `commit` and `abort` ends it, `abort` any number of times.
+
+    All raise NoSpace or StoreFailed where the disk does.
+    """
+
+    async def open(self) -> None:
+        """Begin; from now on other servers see the upload."""
+
+    async def write(self, piece: bytes) -> None:
+        """Append bytes; it returns while they are still being hashed and written."""
+
+    async def finish(self) -> None:
+        """Wait until all that was appended is hashed and written."""
+
+    async def verify(self, sink: Sink, limit_bytes: int | None) -> None:
+        """Pass the plain bytes of what was appended to `sink`.
+
+        Raises: BadEncoding; BufferTooLarge, once they are more than the limit.
+        """
+
+    async def commit(self, plain_size: int) -> Identity:
+        """Make the buffer visible, whole and durable."""
+
+    async def abort(self) -> None:
+        """Leave nothing behind."""
+
+
+class Store(Protocol):
+    """Where bytes live. Disk errors are raised as NoSpace, StoreFailed or Busy."""
+
+    @property
+    def format(self) -> Format:
+        """How this store's buffers are named."""
+
+    @property
+    def writable(self) -> bool:
+        """Whether buffers can be stored."""
+
+    def find(self, checksum: Checksum, forms: Sequence[Form]) -> AsyncGenerator[StoredFile, None]:
+        """Open what is stored under a name, the preferred forms first; whoever takes it closes it."""
+
+    async def read(self, stored: StoredFile, sink: Sink) -> None:
+        """Pass a stored file's plain bytes to `sink`, without holding up anyone.
+
+        Raises: BadEncoding.
+        """
+
+    def pieces(self, stored: StoredFile) -> AsyncIterator[bytes]:
+        """Yield a stored file's plain bytes; memory is one piece.
+
+        Raises: BadEncoding.
+        """
+
+    async def sync(self, stored: StoredFile) -> None:
+        """Make a file durable that another program stored."""
+
+    def upload(self, checksum: Checksum, form: Form, sinks: Sequence[Sink]) -> PendingUpload:
+        """Prepare to store a buffer; each sink will see every byte appended."""
+
+    async def put(self, checksum: Checksum, data: bytes) -> Identity:
+        """Store a whole, verified, small buffer in one step."""
+
+    async def present(self, checksums: Sequence[Checksum]) -> set[Checksum]:
+        """Tell which of these are stored, in whatever form."""
+
+    async def sizes(self, checksums: Sequence[Checksum]) -> dict[Checksum, int]:
+        """Tell the plain sizes of those that are stored, as far as no file has to be read for it."""
+
+    async def quarantine(self, stored: StoredFile) -> bool:
+        """Put a corrupt file aside, if it is ours, old enough and nobody is writing it."""
+
+    async def promise(self, checksum: Checksum) -> None:
+        """Announce to all servers of this store that a buffer will come; forgotten after 600 s."""
+
+    async def drop_promise(self, checksum: Checksum) -> None:
+        """Take a promise back."""
+
+    async def pending(self, checksums: Sequence[Checksum]) -> set[Checksum]:
+        """Tell which of these are promised, or being uploaded through another server."""
+
+    async def is_awaited(self, checksum: Checksum) -> bool:
+        """Tell whether it is worth waiting for a buffer: it is pending, or a lock file says so."""
+
+    def has_room(self, size: int) -> bool:
+        """Tell whether `size` more bytes are likely to fit."""
+
+    def is_absent(self, checksum: Checksum) -> bool:
+        """Tell whether nothing is stored under a name; this blocks, and is called in threads."""
+
+    def is_readable(self) -> bool:
+        """Tell whether the store is there at all, so that absence means absence."""

@@ -1,0 +1,246 @@
+"""A store in one directory, shared with other servers and with programs that know nothing of us.
+
+Nothing is remembered about what the directory holds: every answer is asked of the files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+
+from ..checksums import Checksum
+from ..errors import CannotStart, FormatConflict, StoreFailed, from_os_error
+from ..settings import Layout, Settings
+from . import Sink
+from .encodings import plain_pieces
+from .files import OWN_FOLDER, Form, Identity, StoredFile, open_stored
+from .filesystem import has_room, is_network, sync_folder
+from .format import Format, detect, layout_of, read_format, record_format, settle
+from .layout import PREFIX_MARKER, Place, places
+from .locks import is_locked, remove_shown
+from .presence import held, size_of
+from .promises import Promises
+from .quarantine import put_aside
+from .streaming import StreamedUpload, feed
+from .temps import TempFolder
+from .threads import Threads
+from .uploads import FOLDER_MODE, Target, Upload
+
+
+class DirectoryStore:
+    """A directory, and read-only extra directories that are searched after it."""
+
+    format: Format
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.writable = settings.writable
+        own = f"{os.path.abspath(settings.directory)}/{OWN_FOLDER}"
+        self._temps = TempFolder(f"{own}/tmp", self.prepare)
+        self._promises = Promises(f"{own}/promises", self.prepare)
+        self.own_folder = own
+        self._threads = Threads()
+
+    # -- life ------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Settle the format, and tidy up after servers that were killed.
+
+        Raises: CannotStart, FormatConflict.
+        """
+        await self._threads.disk(self._start)
+
+    def _start(self) -> None:
+        directory = self._settings.directory
+        for folder in (directory, *self._settings.extra_dirs):
+            if not folder.is_dir():
+                raise CannotStart(f"{folder} is not a directory; create it or name another one")
+        self.format = settle(directory, self._settings.layout, self._settings.algorithm)
+        self._places = places(directory, self.format.layout)
+        for extra in self._settings.extra_dirs:
+            self._places += places(extra, layout_of(extra) or Layout.FLAT, os.path.abspath(extra))
+        self._device = os.stat(directory).st_dev
+        self.is_network = any(map(is_network, (directory, *self._settings.extra_dirs)))
+        locks = f"{self.own_folder}/locks"
+        self._target = Target(self._places[0], locks, self._promises, fsync=self._settings.fsync)
+        if self.writable:
+            self._start_writable()
+
+    def _start_writable(self) -> None:
+        directory = self._settings.directory
+        if self.format.layout is Layout.VAULT:
+            raise CannotStart(f"{directory} is a vault, which is read-only: leave out --writable")
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise CannotStart(
+                f"{directory} can't be written by user {os.getuid()}: "
+                "change its owner or mode, or leave out --writable"
+            )
+        if self._settings.share_with_group:
+            with contextlib.suppress(OSError):  # somebody else's: it is as they want it
+                os.chmod(directory, FOLDER_MODE)
+        self._write_marker()
+        self._temps.remove_stale(self._remove_shown_lock)
+        self._promises.remove_expired()
+
+    def _write_marker(self) -> None:
+        marker = self._settings.directory / PREFIX_MARKER
+        if self.format.layout is not Layout.PREFIX or marker.exists():
+            return
+        if read_format(self._settings.directory) or not detect(self._settings.directory).holds_flat:
+            marker.write_bytes(b"1\n")
+
+    def _remove_shown_lock(self, owner: str, checksum: Checksum) -> None:
+        remove_shown(f"{self._places[0].path(checksum)}.LOCK", owner)
+
+    def prepare(self) -> None:
+        """Before our own folder is made, also after somebody removed it: is this our directory?"""
+        if os.stat(self._settings.directory).st_dev != self._device:
+            raise StoreFailed("the disk below the directory was unmounted; nothing was stored")
+        record_format(self._settings.directory, self.format, fsync=self._settings.fsync)
+
+    async def close(self) -> None:
+        """Wait for the threads, and remove the temp folder."""
+        await asyncio.to_thread(self._threads.close)
+        self._temps.close()
+
+    # -- reading ---------------------------------------------------------------------------------
+
+    async def find(self, checksum: Checksum, forms: Sequence[Form]) -> AsyncGenerator[StoredFile, None]:
+        """Open what is stored under a name, place by place, the preferred forms first."""
+        for place in self._places:
+            for form in forms:
+                stored = await self._open(checksum, place, form)
+                if stored is not None:
+                    yield stored
+
+    async def _open(self, checksum: Checksum, place: Place, form: Form) -> StoredFile | None:
+        arguments = (checksum, place.key, form, place.path(checksum, form))
+        if self.is_network:
+            return await self._threads.disk(open_stored, *arguments)
+        try:
+            return open_stored(*arguments)  # a few microseconds, a tenth of a thread's hop
+        except OSError as error:
+            raise from_os_error(error) from None
+
+    async def read(self, stored: StoredFile, sink: Sink) -> None:
+        """Pass a stored file's plain bytes to `sink`."""
+        with contextlib.closing(plain_pieces(stored.reader(), stored.form)) as pieces:
+            await feed(self._threads, pieces, sink)
+
+    async def pieces(self, stored: StoredFile) -> AsyncIterator[bytes]:
+        """Yield a stored file's plain bytes."""
+        with contextlib.closing(plain_pieces(stored.reader(), stored.form)) as pieces:
+            while piece := await self._threads.hash(next, pieces, b""):
+                yield piece
+
+    async def sync(self, stored: StoredFile) -> None:
+        """Make a file durable that another program stored."""
+        await self._threads.disk(self._sync, stored)
+
+    def _sync(self, stored: StoredFile) -> None:
+        if self._settings.fsync:
+            os.fsync(stored.file.fileno())
+            sync_folder(os.path.dirname(stored.path))
+            sync_folder(self._places[0].root)
+
+    async def present(self, checksums: Sequence[Checksum]) -> set[Checksum]:
+        """Tell which of these are stored, in whatever form."""
+        return await self._threads.disk(self._present, checksums)
+
+    def _present(self, checksums: Sequence[Checksum]) -> set[Checksum]:
+        found: set[Checksum] = set()
+        for place in self._places:
+            missing = [checksum for checksum in checksums if checksum not in found]
+            found |= held(place, missing)
+        return found
+
+    async def sizes(self, checksums: Sequence[Checksum]) -> dict[Checksum, int]:
+        """Tell the plain sizes, by the file itself or by what stands beside a compressed form."""
+        return await self._threads.disk(self._sizes, checksums)
+
+    def _sizes(self, checksums: Sequence[Checksum]) -> dict[Checksum, int]:
+        sizes: dict[Checksum, int] = {}
+        for place in self._places:
+            missing = [checksum for checksum in checksums if checksum not in sizes]
+            for checksum in held(place, missing):
+                size = size_of(place, checksum)
+                if size is not None:
+                    sizes[checksum] = size
+        return sizes
+
+    def is_absent(self, checksum: Checksum) -> bool:
+        """Tell whether nothing is stored under a name."""
+        return not self._present([checksum])
+
+    def is_readable(self) -> bool:
+        """Tell whether the store is there at all: its format record can be read."""
+        try:
+            return read_format(self._settings.directory) is not None
+        except (OSError, FormatConflict):
+            return False
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    def has_room(self, size: int) -> bool:
+        """Tell whether `size` more bytes are likely to fit."""
+        return has_room(self._places[0].root, size)
+
+    def upload(self, checksum: Checksum, form: Form, sinks: Sequence[Sink]) -> StreamedUpload:
+        """Prepare to store a buffer; nothing happens before its `open`."""
+        return StreamedUpload(self._threads, self._new_upload(checksum, form), sinks)
+
+    def _new_upload(self, checksum: Checksum, form: Form) -> Upload:
+        return Upload(self._temps, self._target, checksum, form)
+
+    async def put(self, checksum: Checksum, data: bytes) -> Identity:
+        """Store a whole, verified, small buffer in one hop to a thread."""
+        return await self._threads.disk(self._put, checksum, data)
+
+    def _put(self, checksum: Checksum, data: bytes) -> Identity:
+        upload = self._new_upload(checksum, Form.PLAIN)
+        try:
+            upload.open()
+            upload.write(data)
+            return upload.commit(len(data))
+        finally:
+            upload.abort()
+
+    async def quarantine(self, stored: StoredFile) -> bool:
+        """Put a corrupt file aside, if it is ours, old enough and nobody is writing it."""
+        place = self._places[0]
+        if not self.writable or stored.place != place.key:
+            return False
+        timeout_s = self._settings.lock_timeout_s
+        return await self._threads.disk(put_aside, stored, place, self.own_folder, timeout_s)
+
+    # -- waiting ---------------------------------------------------------------------------------
+
+    async def promise(self, checksum: Checksum) -> None:
+        """Announce a buffer; one that is held already needs no announcement."""
+        await self._threads.disk(self._promise, checksum)
+
+    def _promise(self, checksum: Checksum) -> None:
+        if not held(self._places[0], [checksum]):
+            self._promises.make(checksum)
+
+    async def drop_promise(self, checksum: Checksum) -> None:
+        """Take a promise back."""
+        await self._threads.disk(self._promises.drop, checksum)
+
+    async def pending(self, checksums: Sequence[Checksum]) -> set[Checksum]:
+        """Tell which of these are promised, or being uploaded through another server."""
+        return await self._threads.disk(self._pending, checksums)
+
+    def _pending(self, checksums: Sequence[Checksum]) -> set[Checksum]:
+        uploaded = self._temps.uploads_elsewhere()
+        return self._promises.among(checksums) | uploaded.intersection(checksums)
+
+    async def is_awaited(self, checksum: Checksum) -> bool:
+        """Tell whether it is worth waiting for a buffer."""
+        return await self._threads.disk(self._is_awaited, checksum)
+
+    def _is_awaited(self, checksum: Checksum) -> bool:
+        locks = [lock for place in self._places for lock in place.locks(checksum)]
+        return is_locked(locks, self._settings.lock_timeout_s) or bool(self._pending([checksum]))

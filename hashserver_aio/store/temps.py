@@ -1,0 +1,157 @@
+"""The folder of temp files that a process owns for as long as it lives.
+
+Its owner holds a lock on the file beside it, so that whoever starts next knows a dead process's
+folder at once. The lock file is made first and removed last: a folder without one does not occur.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import itertools
+import os
+import secrets
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+
+from ..checksums import CHECKSUM_DIGITS, Checksum, is_checksum
+
+_LOCK_SUFFIX = ".lock"
+
+
+class TempFolder:
+    """Makes temp files in `BASE/<owner>/`, named after the buffer that they are to become.
+
+    By the names other servers see what is being uploaded here; nothing else has to be announced.
+    """
+
+    def __init__(self, base: str, prepare: Callable[[], None]) -> None:
+        self.base = base
+        self._prepare = prepare
+        self.owner = f"{os.getpid()}-{secrets.token_hex(8)}"
+        self._numbers = itertools.count()
+        self._lock_descriptor: int | None = None
+        self._opening = threading.Lock()
+
+    @property
+    def path(self) -> str:
+        """Name the folder."""
+        return f"{self.base}/{self.owner}"
+
+    def create(self, name: str) -> tuple[int, str]:
+        """Make a temp file and open it for reading and writing: descriptor and path.
+
+        The folder is made with the first file, and again if somebody removed it.
+        """
+        path = f"{self.path}/{name}.{next(self._numbers)}"
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            return os.open(path, flags, 0o600), path
+        except FileNotFoundError:
+            self._make()
+            return os.open(path, flags, 0o600), path
+
+    def _make(self) -> None:
+        with self._opening:
+            lock = self.path + _LOCK_SUFFIX
+            self._prepare()
+            os.makedirs(self.base, exist_ok=True)
+            if self._lock_descriptor is None or not os.path.exists(lock):
+                self._forget()
+                self._lock_descriptor = _locked(lock)
+            os.makedirs(self.path, mode=0o700, exist_ok=True)
+
+    def _forget(self) -> None:
+        if self._lock_descriptor is not None:
+            os.close(self._lock_descriptor)
+            self._lock_descriptor = None
+
+    def close(self) -> None:
+        """Remove the folder with all that is in it, and let go of the lock."""
+        if self._lock_descriptor is None:
+            return
+        shutil.rmtree(self.path, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            os.unlink(self.path + _LOCK_SUFFIX)
+        self._forget()
+
+    def uploads_elsewhere(self) -> set[Checksum]:
+        """Name the buffers that other living processes are uploading into this directory."""
+        found: set[Checksum] = set()
+        for owner in _owners(self.base):
+            if owner == self.owner:
+                continue
+            names = _buffers_in(f"{self.base}/{owner}")
+            if names and _is_alive(f"{self.base}/{owner}{_LOCK_SUFFIX}"):
+                found |= names
+        return found
+
+    def remove_stale(self, clean_up: Callable[[str, Checksum], None]) -> int:
+        """Remove what dead processes left, telling `clean_up` each one's owner and buffers."""
+        removed = 0
+        for owner in _owners(self.base):
+            folder, lock = f"{self.base}/{owner}", f"{self.base}/{owner}{_LOCK_SUFFIX}"
+            with _unheld(lock, fcntl.LOCK_EX) as unheld:
+                if not unheld:
+                    continue
+                for checksum in _buffers_in(folder):
+                    clean_up(owner, checksum)
+                shutil.rmtree(folder, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    os.unlink(lock)
+                removed += 1
+        return removed
+
+
+def _locked(path: str) -> int:
+    """Make a lock file and lock it; the new owner's name is random, so nobody else has it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    if os.fstat(descriptor).st_nlink == 0:  # a cleaner took it for stale before it was locked
+        os.close(descriptor)
+        return _locked(path)
+    return descriptor
+
+
+def _owners(base: str) -> list[str]:
+    try:
+        names = os.listdir(base)
+    except OSError:
+        return []
+    return [name.removesuffix(_LOCK_SUFFIX) for name in names if name.endswith(_LOCK_SUFFIX)]
+
+
+def _buffers_in(folder: str) -> set[Checksum]:
+    try:
+        names = (name[:CHECKSUM_DIGITS] for name in os.listdir(folder))
+        return {Checksum(name) for name in names if is_checksum(name)}
+    except OSError:
+        return set()
+
+
+def _is_alive(lock: str) -> bool:
+    with _unheld(lock, fcntl.LOCK_SH) as unheld:
+        return not unheld
+
+
+@contextlib.contextmanager
+def _unheld(lock: str, kind: int) -> Iterator[bool]:
+    """Tell whether nobody holds a lock file, which means a dead process; if so, hold it meanwhile.
+
+    What is gone in this moment, or belongs to a user we can't judge, counts as held.
+    """
+    mode = os.O_RDONLY if kind == fcntl.LOCK_SH else os.O_RDWR
+    try:
+        descriptor = os.open(lock, mode | os.O_CLOEXEC)
+    except OSError:
+        yield False
+        return
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except OSError:
+        yield False
+    else:
+        yield True
+    finally:
+        os.close(descriptor)

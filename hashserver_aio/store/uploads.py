@@ -1,0 +1,126 @@
+"""One buffer on its way onto the disk: temp file, fsync, rename, fsync of the folder.
+
+Everything here blocks and is called in threads, one call at a time for each upload.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import threading
+
+from ..checksums import Checksum
+from ..settings import Layout
+from .files import Form, Identity, read_from_start
+from .filesystem import sync_folder, write_atomically
+from .layout import Place
+from .locks import ShownLock, commit_lock
+from .promises import Promises
+from .temps import TempFolder
+
+FOLDER_MODE = 0o3775
+"""Several users' programs write into one directory: their group owns it, none removes another's."""
+
+BUFFER_MODE = 0o444
+
+
+class Target:
+    """The place that uploads are committed to, and which of its folders are known to be durable."""
+
+    def __init__(self, place: Place, locks_folder: str, promises: Promises, *, fsync: bool) -> None:
+        self.place = place
+        self.locks_folder = locks_folder
+        self.promises = promises
+        self.fsync = fsync
+        self._durable: dict[str, int] = {}
+        self._making = threading.Lock()
+
+    def make_folder(self, checksum: Checksum) -> str:
+        """Make sure that a buffer's folder exists, and that it will after a power cut."""
+        folder = self.place.folder(checksum)
+        if self.place.layout is not Layout.PREFIX:
+            return folder
+        with contextlib.suppress(FileNotFoundError):
+            if self._durable.get(folder) == os.stat(folder).st_ino:
+                return folder
+        with self._making:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(folder)
+                os.chmod(folder, FOLDER_MODE)  # mkdir's mode is cut by the umask
+            if self.fsync:
+                sync_folder(self.place.root)
+            self._durable[folder] = os.stat(folder).st_ino
+        return folder
+
+
+class Upload:
+    """A temp file that becomes a buffer by `commit`, or vanishes by `abort`."""
+
+    def __init__(self, temps: TempFolder, target: Target, checksum: Checksum, form: Form) -> None:
+        self.checksum = checksum
+        self.form = form
+        self._target = target
+        self._lock = ShownLock(f"{target.place.path(checksum)}.LOCK", temps.owner)
+        self._temps = temps
+        self._descriptor = -1
+        self._path = ""
+        self._committed = False
+
+    def open(self) -> None:
+        """Make the temp file.
+
+        Raises: OSError, FormatConflict.
+        """
+        self._descriptor, self._path = self._temps.create(f"{self.checksum}{self.form}")
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append bytes.
+
+        Raises: OSError.
+        """
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+
+    def reader(self) -> io.BufferedReader:
+        """Read what was written from its start."""
+        return read_from_start(self._descriptor)
+
+    def show_lock(self) -> None:
+        """Show other programs that this buffer is being written; may be called at any time."""
+        self._lock.show()
+
+    def commit(self, plain_size: int) -> Identity:
+        """Make the buffer visible, whole and durable.
+
+        Raises: OSError. Then nothing is promised, and the upload is to be aborted.
+        """
+        os.fchmod(self._descriptor, BUFFER_MODE)
+        if self._target.fsync:
+            os.fsync(self._descriptor)
+        with commit_lock(self._target.locks_folder, self.checksum):
+            folder = self._put_in_place(plain_size)
+            if self._target.fsync:
+                sync_folder(folder)
+        self._target.promises.drop(self.checksum)
+        return Identity.of(os.fstat(self._descriptor))
+
+    def _put_in_place(self, plain_size: int) -> str:
+        folder = self._target.make_folder(self.checksum)
+        if self.form is not Form.PLAIN:
+            sidecar = self._target.place.sidecar(self.checksum)
+            write_atomically(sidecar, b"%d" % plain_size, fsync=self._target.fsync)
+        os.rename(self._path, self._target.place.path(self.checksum, self.form))
+        self._committed = True
+        return folder
+
+    def abort(self) -> None:
+        """Remove what is left of the upload; after a commit there is nothing to remove."""
+        self._lock.end()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        if self._path and not self._committed:
+            with contextlib.suppress(OSError):
+                os.unlink(self._path)

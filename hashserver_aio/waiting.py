@@ -1,0 +1,72 @@
+"""Who waits for which buffer in this process, and which uploads of this process they may wait for.
+
+What happens in other processes is noticed by looking again: `wait` never lasts longer than a poll.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+from .checksums import Checksum
+from .errors import Busy
+
+POLL_S = 0.25
+"""A buffer that comes through the directory is noticed within this time."""
+
+MAX_WAITING = 10_000
+"""Each is an open connection that looks at the directory four times a second."""
+
+
+class Waiting:
+    """Uploads under way, and the requests that wait for what they bring."""
+
+    def __init__(self) -> None:
+        self._uploads: Counter[Checksum] = Counter()
+        self._waiters: dict[Checksum, set[asyncio.Future[None]]] = {}
+        self._count = 0
+        self._closed = False
+
+    def begin(self, checksum: Checksum) -> None:
+        """An upload has begun."""
+        self._uploads[checksum] += 1
+
+    def end(self, checksum: Checksum) -> None:
+        """An upload has ended, well or not: whoever waits for it looks again."""
+        self._uploads[checksum] -= 1
+        if self._uploads[checksum] == 0:
+            del self._uploads[checksum]
+        for waiter in self._waiters.get(checksum, ()):
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def is_uploading(self, checksum: Checksum, besides: int = 0) -> bool:
+        """Tell whether this process is receiving a buffer, more than `besides` times."""
+        return self._uploads.get(checksum, 0) > besides
+
+    async def wait(self, checksum: Checksum) -> None:
+        """Wait until an upload of a buffer ends, or for a poll.
+
+        Raises: Busy, when too many wait or the server is stopping.
+        """
+        if self._closed or self._count >= MAX_WAITING:
+            raise Busy("the server is stopping" if self._closed else "too many requests wait")
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiters = self._waiters.setdefault(checksum, set())
+        waiters.add(waiter)
+        self._count += 1
+        try:
+            await asyncio.wait((waiter,), timeout=POLL_S)
+        finally:
+            self._count -= 1
+            waiters.discard(waiter)
+            if not waiters:
+                self._waiters.pop(checksum, None)
+
+    def close(self) -> None:
+        """Let nobody wait any longer: the server is stopping."""
+        self._closed = True
+        for checksum in list(self._waiters):
+            for waiter in self._waiters[checksum]:
+                if not waiter.done():
+                    waiter.set_result(None)

@@ -1,0 +1,1 @@
+"""The tests; each docstring states the promise that the test holds us to."""

@@ -1,0 +1,59 @@
+"""Fixtures that several rooms of tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+
+from hashserver_aio import Settings, create_app
+
+from .servers import RunningServer
+
+Client = TestClient[web.Request, web.Application]
+ServerFactory = Callable[..., RunningServer]
+ClientFactory = Callable[..., Awaitable[Client]]
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """An empty directory to serve."""
+    path = tmp_path / "buffers"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def start_server() -> Iterator[ServerFactory]:
+    """Start servers, in processes of their own, that end with the test."""
+    running: list[RunningServer] = []
+
+    def start(directory: Path, *options: str, **more: Any) -> RunningServer:
+        running.append(RunningServer(directory, *options, **more))
+        return running[-1]
+
+    yield start
+    for server in running:
+        server.kill()
+
+
+@pytest.fixture
+def start_client(aiohttp_client: Any, directory: Path) -> ClientFactory:
+    """Start servers inside the test's own event loop: clients of an application with settings."""
+
+    async def start(**settings: Any) -> Client:
+        given: dict[str, Any] = {"directory": directory, "writable": True} | settings
+        client: Client = await aiohttp_client(create_app(Settings(**given)), auto_decompress=False)
+        return client
+
+    return start
+
+
+@pytest.fixture
+async def client(start_client: ClientFactory) -> Client:
+    """A client of a writable server on an empty directory, sha3-256 and prefix."""
+    return await start_client()

@@ -46,6 +46,7 @@ class Verifier:
         if known is not None and known.identity == stored.identity:
             return known
         if self._bad.get(key) == stored.identity:
+            await self._store.quarantine(stored)  # it may have been too young for that before
             return None
         return await self._verified_once(key, stored)
 

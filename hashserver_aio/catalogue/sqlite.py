@@ -207,6 +207,7 @@ class _Connection:
 
     def make(self, synchronous: str) -> sqlite3.Connection:
         """Open the file, made and upgraded if need be."""
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666))  # by our umask
         self._connection = connection = sqlite3.connect(
             self._path, timeout=self._timeout_s, isolation_level=None, check_same_thread=False
         )

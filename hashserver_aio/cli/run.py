@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,51 @@ import click
 
 from ..errors import HashserverError
 from ..server import logs, serve
+from ..server.status_file import StatusFile
 from ..settings import Listening, Settings
 from .options import LISTENING_OPTIONS, STORE_OPTIONS, listening_settings, store_settings, with_options
 
 
-@click.command()
+class ServerCommand(click.Command):
+    """A command whose launcher learns from the status file also that its options were wrong."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments; if they are wrong, tell the launcher before the user."""
+        given = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError:
+            _report_failure(_status_file(given))
+            raise
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run; what contradicts itself is found only here."""
+        try:
+            result: object = super().invoke(ctx)
+            return result
+        except click.UsageError:
+            _report_failure(ctx.params["status_file"])
+            raise
+
+
+def _status_file(arguments: list[str]) -> Path | None:
+    for argument, value in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, equals, rest = argument.partition("=")
+        if name == "--status-file":
+            return Path(rest if equals else value)
+    return None
+
+
+def _report_failure(path: Path | None) -> None:
+    async def report(path: Path) -> None:
+        await (await StatusFile.found(path)).failed()
+
+    if path is not None:
+        with contextlib.suppress(HashserverError):
+            asyncio.run(report(path))
+
+
+@click.command(cls=ServerCommand)
 @click.argument("positional", metavar="[DIRECTORY]", required=False, type=Path)
 @with_options(STORE_OPTIONS, LISTENING_OPTIONS)
 def run(positional: Path | None, **given: Any) -> None:

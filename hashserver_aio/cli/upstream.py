@@ -13,12 +13,12 @@ from .. import settings as s
 from ..checksums import Algorithm
 from ..server import logs
 from .options import ALGORITHMS, PORT, SECONDS, Folders, ports
-from .run import start
+from .run import ServerCommand, start
 
 RANDOM_PORTS = range(49152, 65536)
 
 
-@click.command(name="hashserver")
+@click.command(name="hashserver", cls=ServerCommand)
 @click.argument("directory", type=Path)
 @click.option(
     "--extra-dirs",

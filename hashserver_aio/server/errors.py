@@ -44,6 +44,8 @@ PLAIN_TEXT: dict[type[e.HashserverError], str] = {
 }
 """What `hashserver` 1.1.0 says in plain text."""
 
+UNCACHED = {"Cache-Control": "no-store"}
+
 ECHOED = 200
 """So much of a bad input is shown to its sender."""
 
@@ -73,7 +75,8 @@ def _domain_response(error: e.HashserverError) -> web.Response:
     if status >= 500:
         log.error("%s: %s", code, error)
     if type(error) in PLAIN_TEXT:
-        return _closing(error, web.Response(status=status, text=PLAIN_TEXT[type(error)]))
+        plain = web.Response(status=status, text=PLAIN_TEXT[type(error)], headers=UNCACHED)
+        return _closing(error, plain)
     if isinstance(error, e.BadChecksum):
         loc: list[str | int] = ["path", "checksum"] if error.index is None else ["body", error.index]
         kind = "value_error" if isinstance(error.text, str) else "string_type"
@@ -115,4 +118,4 @@ def _invalid(code: str, kind: str, loc: list[str | int], reason: str, given: obj
 
 def _json(status: HTTPStatus, message: str, code: str, **more: object) -> web.Response:
     body = {"message": message, "code": code, **more}
-    return web.json_response(body, status=status, headers={"Cache-Control": "no-store"})
+    return web.json_response(body, status=status, headers=UNCACHED)

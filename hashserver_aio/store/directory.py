@@ -16,7 +16,7 @@ from ..settings import Layout, Settings
 from . import Sink
 from .encodings import plain_pieces
 from .files import OWN_FOLDER, Form, Identity, StoredFile, open_stored
-from .filesystem import has_room, is_network, sync_folder
+from .filesystem import follow_group, has_room, is_network, sync_folder
 from .format import Format, detect, layout_of, read_format, record_format, settle
 from .layout import PREFIX_MARKER, Place, places
 from .locks import is_locked, remove_shown
@@ -80,6 +80,7 @@ class DirectoryStore:
         if self._settings.share_with_group:
             with contextlib.suppress(OSError):  # somebody else's: it is as they want it
                 os.chmod(directory, FOLDER_MODE)
+        follow_group(str(directory))
         self._write_marker()
         self._temps.remove_stale(self._remove_shown_lock)
         self._promises.remove_expired()

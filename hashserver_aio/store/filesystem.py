@@ -6,6 +6,7 @@ File system types come from the mount table: Python has no statfs that tells the
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 NETWORK_TYPES = frozenset(
@@ -54,25 +55,10 @@ def sync_folder(path: str) -> None:
         os.close(descriptor)
 
 
-def write_atomically(path: str, data: bytes, *, fsync: bool) -> None:
-    """Put a small file in place whole or not at all."""
-    temporary = f"{path}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            if fsync:
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        _unlink_quietly(temporary)
-        raise
-    if fsync:
-        sync_folder(os.path.dirname(path))
+def follow_group(directory: str) -> None:
+    """Let this process make files for the directory's group, where the group may write it.
 
-
-def _unlink_quietly(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        pass
+    Servers of several users share such a directory, and with it the files we keep in it.
+    """
+    if os.stat(directory).st_mode & stat.S_IWGRP:
+        os.umask(os.umask(0o077) & ~0o070)

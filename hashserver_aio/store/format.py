@@ -5,10 +5,12 @@ A directory is never reinterpreted: a start with other options than its format i
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -25,6 +27,8 @@ FORMAT_VERSION = 1
 
 LOOKED_AT = 2_000
 """Entries of a folder that detection reads: enough to tell, and no start ever waits for a scan."""
+
+LEFTOVER_S = 60.0
 
 HASHED_BUFFERS = 3
 HASHED_BYTES = 16 * 1024 * 1024
@@ -216,6 +220,7 @@ def record_format(directory: Path, format_: Format, *, fsync: bool) -> None:
 def _write_format(directory: Path, format_: Format, *, fsync: bool) -> None:
     path = format_path(directory)
     path.parent.mkdir(exist_ok=True)
+    _remove_old(path.parent.glob("format.*"))
     record = {"version": FORMAT_VERSION, "algorithm": format_.algorithm, "layout": format_.layout}
     temporary = path.with_name(f"format.{os.getpid()}.{secrets.token_hex(4)}")
     try:
@@ -229,6 +234,14 @@ def _write_format(directory: Path, format_: Format, *, fsync: bool) -> None:
     if fsync:
         sync_folder(str(path.parent))
         sync_folder(str(directory))
+
+
+def _remove_old(leftovers: Iterable[Path]) -> None:
+    """Remove what a crash left in the middle of a record's first writing."""
+    for path in leftovers:
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > LEFTOVER_S:
+                path.unlink()
 
 
 def _link(temporary: Path, path: Path) -> None:

@@ -60,7 +60,7 @@ class TempFolder:
             if self._lock_descriptor is None or not os.path.exists(lock):
                 self._forget()
                 self._lock_descriptor = _locked(lock)
-            os.makedirs(self.path, mode=0o700, exist_ok=True)
+            os.makedirs(self.path, exist_ok=True)
 
     def _forget(self) -> None:
         if self._lock_descriptor is not None:

@@ -13,7 +13,7 @@ import threading
 from ..checksums import Checksum
 from ..settings import Layout
 from .files import Form, Identity, read_from_start
-from .filesystem import sync_folder, write_atomically
+from .filesystem import sync_folder
 from .layout import Place
 from .locks import ShownLock, commit_lock
 from .promises import Promises
@@ -89,6 +89,7 @@ class Upload:
 
     def show_lock(self) -> None:
         """Show other programs that this buffer is being written; may be called at any time."""
+        self._target.make_folder(self.checksum)
         self._lock.show()
 
     def commit(self, plain_size: int) -> Identity:
@@ -107,13 +108,26 @@ class Upload:
         return Identity.of(os.fstat(self._descriptor))
 
     def _put_in_place(self, plain_size: int) -> str:
+        place = self._target.place
         folder = self._target.make_folder(self.checksum)
         if self.form is not Form.PLAIN:
-            sidecar = self._target.place.sidecar(self.checksum)
-            write_atomically(sidecar, b"%d" % plain_size, fsync=self._target.fsync)
-        os.rename(self._path, self._target.place.path(self.checksum, self.form))
+            os.rename(self._sidecar(plain_size), place.sidecar(self.checksum))
+        try:
+            os.rename(self._path, place.path(self.checksum, self.form))
+        except FileNotFoundError:  # the folder was removed in this moment; or the temp file was
+            folder = self._target.make_folder(self.checksum)
+            os.rename(self._path, place.path(self.checksum, self.form))
         self._committed = True
         return folder
+
+    def _sidecar(self, plain_size: int) -> str:
+        descriptor, path = self._temps.create(f"{self.checksum}.BUFFERLENGTH")
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            file.write(b"%d" % plain_size)
+            os.fchmod(descriptor, BUFFER_MODE)
+            if self._target.fsync:
+                os.fsync(descriptor)
+        return path
 
     def abort(self) -> None:
         """Remove what is left of the upload; after a commit there is nothing to remove."""

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Protocol
 
+from .errors import check_size
+
 SMALL_BYTES = 64 * 1024
 """Up to here a body is hashed inline and stored in one hop: less than a hop costs to hash it."""
 
@@ -51,11 +53,16 @@ async def read_small(body: Body) -> tuple[bytes, bool]:
     return bytes(head), False
 
 
-async def pieces(head: bytes, body: Body) -> AsyncIterator[bytes]:
-    """Yield a body's bytes, after those read already, in pieces worth a hop to a thread."""
-    piece = bytearray(head)
+async def pieces(head: bytes, body: Body, limit_bytes: int | None) -> AsyncIterator[bytes]:
+    """Yield a body's bytes, after those read already, in pieces worth a hop to a thread.
+
+    Raises: BufferTooLarge, as soon as more than the limit has come.
+    """
+    piece, total = bytearray(head), len(head)
     while chunk := await body.read():
         piece += chunk
+        total += len(chunk)
+        check_size(total, limit_bytes)
         if len(piece) >= PIECE_BYTES:
             yield bytes(piece)
             piece.clear()

@@ -20,15 +20,19 @@ from .decoded import DecodedFiles
 from .errors import (
     BufferCorrupt,
     BufferNotFound,
-    BufferTooLarge,
+    Busy,
     ChecksumMismatch,
     StoreFailed,
+    check_size,
 )
 from .store import FORMS, Form, Identity, Store, StoredFile
-from .verifying import Verifier
+from .verifying import FileChanged, Verifier
 from .waiting import Waiting
 
 log = logging.getLogger(__name__)
+
+MAX_REOPENED = 10
+"""So often a file that changes while it is hashed is opened anew before the client is told to wait."""
 
 
 class Buffers:
@@ -42,6 +46,7 @@ class Buffers:
         self._waiting = Waiting()
         self._verifier = Verifier(store, catalogue)
         self._decoded = DecodedFiles(store.format.algorithm)
+        self._distrusted: set[Checksum] = set()
 
     def close(self) -> None:
         """Let nobody wait any longer."""
@@ -61,8 +66,8 @@ class Buffers:
         """
         accepted = accepted or (Form.PLAIN,)
         look_again = True
+        corrupt: BufferCorrupt | None = None
         while True:
-            corrupt: BufferCorrupt | None = None
             try:
                 blob = await self._open_now(checksum, accepted, seekable)
                 if blob is not None:
@@ -82,6 +87,15 @@ class Buffers:
         return False
 
     async def _open_now(self, checksum: Checksum, accepted: Sequence[Form], seekable: bool) -> Blob | None:
+        """Open what is there now; what is replaced in the very moment is opened anew."""
+        for _ in range(MAX_REOPENED):
+            try:
+                return await self._open_once(checksum, accepted, seekable)
+            except FileChanged:
+                continue
+        raise Busy(f"{checksum} is being changed all the time; try again")
+
+    async def _open_once(self, checksum: Checksum, accepted: Sequence[Form], seekable: bool) -> Blob | None:
         corrupt = False
         forms = [*accepted, *(form for form in FORMS if form not in accepted)]
         async with aclosing(self.store.find(checksum, forms)) as found:
@@ -163,8 +177,12 @@ class Buffers:
     async def is_held(self, checksum: Checksum, form: Form) -> bool:
         """Tell whether a form is stored, known to be good, and durable; make it durable if need be.
 
-        Of a file that nobody has verified yet, or that lies in an extra directory, this is False.
+        Of a file that nobody has verified yet, that lies in an extra directory, or whose sync has
+        failed, this is False.
+        Raises: StoreFailed.
         """
+        if checksum in self._distrusted:
+            return False
         async with aclosing(self.store.find(checksum, (form,))) as found:
             async for stored in found:
                 with stored.file:
@@ -174,6 +192,7 @@ class Buffers:
                     if self._fsync and not known.durable:
                         await self.store.sync(stored)
                         await self._record(checksum, form, replace(known, durable=True))
+                    await self.store.drop_promise(checksum)
                     return True
         return False
 
@@ -188,7 +207,11 @@ class Buffers:
         self._waiting.begin(checksum)
         try:
             yield
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, StoreFailed):
+                # The kernel may have dropped what it could not write: a second sync that goes well
+                # would say nothing, so the body is taken again. A failing disk bounds this itself.
+                self._distrusted.add(checksum)
             if not self._waiting.is_uploading(checksum, besides=1):
                 await self.store.drop_promise(checksum)
             raise
@@ -217,6 +240,7 @@ class Buffers:
                 identity = await self._stream(checksum, head, body, form, digester, claims)
             known = Known(identity, digester.size, digester.sha256, durable=self._fsync)
             await self._record(checksum, form, known)
+            self._distrusted.discard(checksum)
             log.info("put %s %d", checksum, digester.size)
 
     async def _stream(
@@ -232,10 +256,7 @@ class Buffers:
         upload = self.store.upload(checksum, form, (digester, *claims) if plain else claims)
         try:
             await upload.open()
-            total = 0
-            async for piece in pieces_of(head, body):
-                total += len(piece)
-                self._limit(total)
+            async for piece in pieces_of(head, body, self.limit_bytes):
                 await upload.write(piece)
             await upload.finish()
             if not plain:
@@ -245,12 +266,8 @@ class Buffers:
         finally:
             await upload.abort()
 
-    def _limit(self, size: int) -> None:
-        if self.limit_bytes is not None and size > self.limit_bytes:
-            raise BufferTooLarge(f"this server takes buffers of up to {self.limit_bytes} bytes")
-
     def _check(self, checksum: Checksum, digester: Digester, claims: Sequence[Claim]) -> None:
-        self._limit(digester.size)
+        check_size(digester.size, self.limit_bytes)
         for claim in claims:
             claim.check()
         if digester.checksum != checksum:

@@ -16,6 +16,7 @@ from .errors import BadChecksum
 Checksum = NewType("Checksum", str)
 
 CHECKSUM_DIGITS = 64
+_NO_DIGIT = re.compile(r"[^0-9a-fA-F]")
 _CHECKSUM = re.compile(r"[0-9a-f]{64}")
 
 
@@ -36,18 +37,17 @@ def parse_checksum(text: object, index: int | None = None) -> Checksum:
     """
     if not isinstance(text, str):
         raise BadChecksum(text, "Input should be a valid string", index)
-    lower = text.lower()
-    if _CHECKSUM.fullmatch(lower):
-        return Checksum(lower)
+    if len(text) == CHECKSUM_DIGITS and _CHECKSUM.fullmatch(text.lower()):
+        return Checksum(text.lower())
     raise BadChecksum(text, f"Value error, {_why_not(text)}", index)
 
 
 def _why_not(text: str) -> str:
     if len(text) % 2:
         return "Wrong length"
-    for position, digit in enumerate(text):
-        if digit not in "0123456789abcdefABCDEF":
-            return f"non-hexadecimal number found in fromhex() arg at position {position}"
+    bad = _NO_DIGIT.search(text)
+    if bad is not None:
+        return f"non-hexadecimal number found in fromhex() arg at position {bad.start()}"
     return "Wrong length"
 
 

@@ -40,7 +40,8 @@ class BadChecksum(HashserverError):
     """
 
     def __init__(self, text: object, reason: str, index: int | None = None) -> None:
-        super().__init__(f"{text!r:.100} is not a checksum: {reason}")
+        shown = text[:100] if isinstance(text, str) else type(text).__name__
+        super().__init__(f"{shown!r} is not a checksum: {reason}")
         self.text = text
         self.reason = reason
         self.index = index
@@ -133,4 +134,10 @@ def from_os_error(error: OSError) -> HashserverError:
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return Busy("the server has too many files open; try again")
     name = errno.errorcode.get(error.errno or 0, type(error).__name__)
-    return StoreFailed(f"the server's disk failed ({name}); nothing was stored")
+    return StoreFailed(f"the server's disk failed ({name})")
+
+
+def check_size(size: int, limit_bytes: int | None) -> None:
+    """Raise BufferTooLarge if a buffer has more bytes than the server accepts."""
+    if limit_bytes is not None and size > limit_bytes:
+        raise BufferTooLarge(f"this server takes buffers of up to {limit_bytes} bytes")

@@ -6,12 +6,14 @@ A file is hashed once, however many ask for it at the same time.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import OrderedDict
+from dataclasses import dataclass
 
 from .catalogue import Arrival, Catalogue, Known
-from .checksums import Checksum, Digester
+from .checksums import Algorithm, Checksum, Digester
 from .errors import BadEncoding, StoreFailed
 from .store import Form, Identity, Store, StoredFile
 
@@ -27,6 +29,18 @@ MAX_BAD = 1_000
 Key = tuple[Checksum, str, Form]
 
 
+class FileChanged(Exception):
+    """A file was written to or replaced while it was read; whoever opens it anew may see more."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Bad:
+    """A file that does not hash to its name; not corrupt if it does by the other algorithm."""
+
+    identity: Identity
+    is_corrupt: bool
+
+
 class Verifier:
     """Judges stored files."""
 
@@ -34,19 +48,21 @@ class Verifier:
         self._store = store
         self._catalogue = catalogue
         self._running: dict[tuple[Key, Identity], asyncio.Task[Known | None]] = {}
-        self._bad: OrderedDict[Key, Identity] = OrderedDict()
+        self._bad: OrderedDict[Key, _Bad] = OrderedDict()
 
     async def known(self, stored: StoredFile) -> Known | None:
         """Tell what is known of a file that is good; None if it is not.
 
-        Raises: StoreFailed, if it can't be read.
+        Raises: StoreFailed, if it can't be read; FileChanged, if it is no more what was opened.
         """
         key = (stored.checksum, stored.place, stored.form)
         known = self._catalogue.known(*key)
         if known is not None and known.identity == stored.identity:
             return known
-        if self._bad.get(key) == stored.identity:
-            await self._store.quarantine(stored)  # it may have been too young for that before
+        bad = self._bad.get(key)
+        if bad is not None and bad.identity == stored.identity:
+            if bad.is_corrupt:
+                await self._store.quarantine(stored)  # it may have been too young for that before
             return None
         return await self._verified_once(key, stored)
 
@@ -69,9 +85,9 @@ class Verifier:
             except BadEncoding:
                 broken = True
             if stored.now() != stored.identity:
-                return None  # it was written to meanwhile: what was read says nothing
+                raise FileChanged  # written to or replaced meanwhile: what was read says nothing
             if broken or digester.checksum != stored.checksum:
-                await self._condemn(key, stored)
+                await self._condemn(key, stored, digester)
                 return None
             known = Known(stored.identity, digester.size, digester.sha256, durable=False)
             await self._remember(stored, known)
@@ -86,10 +102,23 @@ class Verifier:
         except StoreFailed as error:
             log.warning("%s is good, but not catalogued: %s", stored.checksum, error)
 
-    async def _condemn(self, key: Key, stored: StoredFile) -> None:
-        self._bad[key] = stored.identity
+    async def _condemn(self, key: Key, stored: StoredFile, digester: Digester) -> None:
+        is_corrupt = not await self._is_of_other_algorithm(stored, digester)
+        self._bad[key] = _Bad(stored.identity, is_corrupt)
         if len(self._bad) > MAX_BAD:
             self._bad.popitem(last=False)
+        if not is_corrupt:
+            log.error("%s is named by another hash algorithm than this server's", stored.checksum)
+            return
         aside = await self._store.quarantine(stored)
         what = "moved to quarantine" if aside else "left in place"
         log.error("%s%s is corrupt, %s", stored.checksum, stored.form, what)
+
+    async def _is_of_other_algorithm(self, stored: StoredFile, digester: Digester) -> bool:
+        """Tell whether a file is good for a server of the other algorithm: it is not ours to move."""
+        if digester.algorithm is not Algorithm.SHA_256:
+            return digester.sha256.hex() == stored.checksum
+        other = Digester(Algorithm.SHA3_256)
+        with contextlib.suppress(BadEncoding):
+            await self._store.read(stored, other)
+        return other.checksum == stored.checksum

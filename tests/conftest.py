@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from aiohttp.test_utils import TestClient
 
 from hashserver_aio import Settings, create_app
 
+from .peers import Peer
 from .servers import RunningServer
 
 Client = TestClient[web.Request, web.Application]
@@ -57,3 +59,16 @@ def start_client(aiohttp_client: Any, directory: Path) -> ClientFactory:
 async def client(start_client: ClientFactory) -> Client:
     """A client of a writable server on an empty directory, sha3-256 and prefix."""
     return await start_client()
+
+
+@pytest.fixture
+async def peers(start_server: ServerFactory, directory: Path) -> AsyncIterator[tuple[Peer, Peer]]:
+    """Two servers, started at the same time; in the end they stop and leave nothing behind."""
+    starts = (asyncio.to_thread(start_server, directory, "--writable") for _ in range(2))
+    servers = await asyncio.gather(*starts)
+    first, second = (Peer(server.url) for server in servers)
+    yield first, second
+    await first.session.close()
+    await second.session.close()
+    assert [await asyncio.to_thread(server.stop) for server in servers] == [0, 0]
+    assert not any((directory / ".hashserver-aio").glob("tmp/*"))

@@ -66,10 +66,11 @@ class SqliteCatalogue:
         """
         self._path = path
         self._prepare = prepare
-        self._synchronous = "FULL" if fsync else "OFF"
-        self._reader = _Connection(path, READ_TIMEOUT_S)
-        self._writer = _Connection(path, BUSY_TIMEOUT_S)
-        self._reader.current()
+        self._reader = _Connection(path, READ_TIMEOUT_S, fsync=fsync)
+        self._writer = _Connection(path, BUSY_TIMEOUT_S, fsync=fsync)
+        self._closed = False
+        with contextlib.suppress(sqlite3.Error):
+            self._reader.current()  # a file that a newer program made is refused now, not later
         self._writes: queue.SimpleQueue[tuple[Write, asyncio.Future[None]] | None]
         self._writes = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="catalogue", daemon=True)
@@ -96,7 +97,7 @@ class SqliteCatalogue:
                 return None
             row: tuple[Any, ...] | None = connection.execute(statement, values).fetchone()
             return row
-        except sqlite3.Error as error:
+        except (sqlite3.Error, StoreFailed) as error:
             log.warning("catalogue can't be read, files will be hashed instead: %s", error)
             self._reader.close()
             return None
@@ -118,12 +119,15 @@ class SqliteCatalogue:
         await self._write(lambda connection: _forget(connection, checksum, is_absent))
 
     async def _write(self, write: Write) -> None:
+        if self._closed:
+            raise StoreFailed("the catalogue is closed")
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._writes.put((write, done))
         await done
 
     async def close(self) -> None:
         """Finish what is being written."""
+        self._closed = True
         self._writes.put(None)
         await asyncio.to_thread(self._thread.join)
         self._reader.close()
@@ -173,7 +177,7 @@ class SqliteCatalogue:
         if connection is None:
             self._prepare()
             os.makedirs(os.path.dirname(self._path), exist_ok=True)
-            connection = self._writer.make(self._synchronous)
+            connection = self._writer.make()
         return connection
 
     def _move_aside(self, error: Exception) -> None:
@@ -187,8 +191,9 @@ class SqliteCatalogue:
 class _Connection:
     """A connection to whatever file is at the path now, not to one that was there before."""
 
-    def __init__(self, path: str, timeout_s: float) -> None:
+    def __init__(self, path: str, timeout_s: float, *, fsync: bool) -> None:
         self._path = path
+        self._synchronous = "FULL" if fsync else "OFF"
         self._timeout_s = timeout_s
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
@@ -202,19 +207,23 @@ class _Connection:
             return None
         if self._connection is None or inode != self._inode:
             self.close()
-            return self.make("FULL")
+            return self.make()
         return self._connection
 
-    def make(self, synchronous: str) -> sqlite3.Connection:
+    def make(self) -> sqlite3.Connection:
         """Open the file, made and upgraded if need be."""
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666))  # by our umask
         self._connection = connection = sqlite3.connect(
             self._path, timeout=self._timeout_s, isolation_level=None, check_same_thread=False
         )
         self._inode = os.stat(self._path).st_ino
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {synchronous}")
-        upgrade(connection)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+            upgrade(connection)
+        except BaseException:
+            self.close()
+            raise
         return connection
 
     def close(self) -> None:

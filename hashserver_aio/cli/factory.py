@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 import click
 from aiohttp import web
 
+from ..errors import HashserverError
 from ..server.app import create_app
+from ..store.directory import settle_format
 from .options import STORE_OPTIONS, store_settings, with_options
+
+DO_NOT_RESTART = 3
+"""To gunicorn this exit code of a worker means that no other worker could start either."""
 
 
 @click.command()
@@ -24,13 +30,18 @@ async def app_factory(argv: Sequence[str] | None = None) -> web.Application:
     gunicorn's aiohttp workers call it without arguments.
     Raises: SystemExit, after a sentence on stderr, where that describes no server.
     """
-    return _app(list(argv or ()))
+    return await asyncio.to_thread(_app, list(argv or ()))
 
 
 def _app(arguments: list[str]) -> web.Application:
     try:
         with _store_command.make_context("hashserver-aio", arguments) as context:
-            return create_app(store_settings(context.params))
+            settings = store_settings(context.params)
+            settle_format(settings)  # a sentence now, not a traceback when the application starts
+            return create_app(settings)
     except click.ClickException as error:
         error.show()
-        raise SystemExit(error.exit_code) from None
+        raise SystemExit(DO_NOT_RESTART) from None
+    except HashserverError as error:
+        click.echo(f"Error: {error}", err=True)
+        raise SystemExit(DO_NOT_RESTART) from None

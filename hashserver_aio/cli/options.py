@@ -5,6 +5,7 @@ This is the one place that reads HASHSERVER_ variables, for the command line and
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,8 @@ from ..server.logs import LEVELS
 F = TypeVar("F", bound=Callable[..., Any])
 
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
-_SIZE = re.compile(r"(\d+)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/\s]+")
+_SIZE = re.compile(r"([0-9]+)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 
 
 class Size(click.ParamType[int]):
@@ -50,8 +52,35 @@ class Folders(click.ParamType[tuple[Path, ...]]):
         return tuple(Path(name) for name in names if name)
 
 
-SECONDS = click.FloatRange(min=0, min_open=True)
+class Seconds(click.FloatRange):
+    """A finite number of seconds."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read a number of seconds."""
+        seconds = float(super().convert(value, param, ctx))
+        if not math.isfinite(seconds):
+            self.fail(f"{value!r} is no number of seconds", param, ctx)
+        return seconds
+
+
+SECONDS = Seconds(min=0, min_open=True)
+GRACE = Seconds(min=0)
+
+
+class Origin(click.ParamType[str]):
+    """A web origin, or * for all."""
+
+    name = "origin"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read an origin."""
+        if _ORIGIN.fullmatch(str(value)) is None:
+            self.fail(f"{value!r} is no origin; write https://app.example:8080, without a path", param, ctx)
+        return str(value)
+
+
 PORT = click.IntRange(0, 65535)
+RANGE_PORT = click.IntRange(1, 65535)
 
 
 def option(*names: str, env: str | tuple[str, ...] = (), **kwargs: Any) -> Callable[[F], F]:
@@ -82,7 +111,7 @@ STORE_OPTIONS = (
            "cut, buffers that were acknowledged may be gone or broken (never served broken)."),
     option("--max-buffer-size", type=Size(), default=None, metavar="BYTES",
            help="Refuse larger buffers (500M, 2G, ..). [default: no limit]"),
-    option("--cors-origin", multiple=True, metavar="ORIGIN",
+    option("--cors-origin", type=Origin(), multiple=True, metavar="ORIGIN",
            help="Let web pages of this origin write, e.g. https://app.example; may be repeated. "
            "All may read."),
 )  # fmt: skip
@@ -92,13 +121,13 @@ LISTENING_OPTIONS = (
            help="Address to listen on; 0.0.0.0 is every IPv4 address of this machine, :: IPv6."),
     option("--port", type=PORT, default=None, metavar="P",
            help=f"Port to listen on; 0 picks a free one. [default: {s.DEFAULT_PORT}]"),
-    option("--port-range", type=PORT, nargs=2, default=None, metavar="A B",
+    option("--port-range", type=RANGE_PORT, nargs=2, default=None, metavar="A B",
            help="Listen on a random free port from A to B."),
     option("--status-file", type=Path, default=None, metavar="F",
            help="A launcher's JSON file, to be filled with status and port."),
     option("--timeout", type=SECONDS, default=None, metavar="S",
            help="Stop when no request was served for S seconds. [default: never]"),
-    option("--grace", type=click.FloatRange(min=0), default=s.DEFAULT_GRACE_S, show_default=True,
+    option("--grace", type=GRACE, default=s.DEFAULT_GRACE_S, show_default=True,
            metavar="S", help="Seconds that requests in flight get when the server is stopped."),
     option("--access-log/--no-access-log", default=False, help="Log every request."),
     option("--log-level", type=click.Choice(LEVELS), default="warning", show_default=True,

@@ -25,8 +25,13 @@ class ServerCommand(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.UsageError:
-            _report_failure(_status_file(given))
+            _report_failure(_status_file(given) or self._from_environment(ctx))
             raise
+
+    def _from_environment(self, ctx: click.Context) -> Path | None:
+        (option,) = (param for param in self.params if param.name == "status_file")
+        path = option.resolve_envvar_value(ctx)
+        return Path(path) if path else None
 
     def invoke(self, ctx: click.Context) -> object:
         """Run; what contradicts itself is found only here."""
@@ -80,7 +85,7 @@ def run(positional: Path | None, **given: Any) -> None:
 def start(settings: Settings, listening: Listening) -> None:
     """Serve, and say in one sentence what went wrong if that can't be."""
     try:
-        serve.run(settings, listening, lambda line: click.echo(line, err=True))
+        serve.run(settings, listening, logs.announce)
     except HashserverError as error:
         raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:

@@ -12,7 +12,7 @@ import click
 from .. import settings as s
 from ..checksums import Algorithm
 from ..server import logs
-from .options import ALGORITHMS, PORT, SECONDS, Folders, ports
+from .options import ALGORITHMS, PORT, RANGE_PORT, SECONDS, Folders, ports
 from .run import ServerCommand, start
 
 RANDOM_PORTS = range(49152, 65536)
@@ -30,7 +30,11 @@ RANDOM_PORTS = range(49152, 65536)
 @click.option("--writable", is_flag=True, help="Accept buffers.")
 @click.option("--port", type=PORT, help="Network port. [default: a random free one]")
 @click.option(
-    "--port-range", type=PORT, nargs=2, metavar="START END", help="Range to select a random free port from."
+    "--port-range",
+    type=RANGE_PORT,
+    nargs=2,
+    metavar="START END",
+    help="Range to select a random free port from.",
 )
 @click.option("--host", default=s.DEFAULT_HOST, show_default=True, help="Network host.")
 @click.option("--layout", type=click.Choice(["flat", "prefix"]), default="prefix", show_default=True)

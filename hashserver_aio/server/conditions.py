@@ -6,10 +6,13 @@ Source: RFC 9110 section 13.2.2, for representations that never change.
 from __future__ import annotations
 
 import re
+from datetime import UTC
 from email.utils import formatdate, parsedate_to_datetime
 from http import HTTPStatus
 
 from aiohttp import web
+
+NEVER = 1 << 62
 
 _TAG = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 
@@ -20,9 +23,8 @@ def failed(request: web.Request, etag: str, modified_s: float) -> HTTPStatus | N
     if "If-Match" in headers:
         if not _matches(headers.getall("If-Match"), etag, weak=False):
             return HTTPStatus.PRECONDITION_FAILED
-    elif _seconds(headers.get("If-Unmodified-Since"), -1) not in (-1,):
-        if int(modified_s) > _seconds(headers["If-Unmodified-Since"], -1):
-            return HTTPStatus.PRECONDITION_FAILED
+    elif int(modified_s) > _seconds(headers.get("If-Unmodified-Since"), NEVER):
+        return HTTPStatus.PRECONDITION_FAILED
     if "If-None-Match" in headers:
         if _matches(headers.getall("If-None-Match"), etag, weak=True):
             return HTTPStatus.NOT_MODIFIED
@@ -53,6 +55,9 @@ def _seconds(date: str | None, default: int) -> int:
     if date is None:
         return default
     try:
-        return int(parsedate_to_datetime(date).timestamp())
+        moment = parsedate_to_datetime(date)
+        if moment.tzinfo is None:  # the older forms name no zone and mean UTC
+            moment = moment.replace(tzinfo=UTC)
+        return int(moment.timestamp())
     except (ValueError, OverflowError, TypeError):
         return default

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import time
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
+
+ACCESS = "hashserver_aio.access"
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -20,7 +23,18 @@ def configure(level: str, *, as_json: bool) -> None:
     handler = logging.StreamHandler()
     text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     handler.setFormatter(JsonFormatter() if as_json else text)
+    logging.getLogger(ACCESS).setLevel(logging.INFO)  # it is asked for, or not there at all
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def announce(line: str) -> None:
+    """Say what is served, whatever the level: as a record if records are JSON, else as it is."""
+    (handler,) = logging.getLogger().handlers
+    if isinstance(handler.formatter, JsonFormatter):
+        logger = logging.getLogger("hashserver_aio.server")
+        handler.handle(logger.makeRecord(logger.name, logging.INFO, "", 0, line, (), None))
+    else:
+        print(line, file=sys.stderr, flush=True)
 
 
 class JsonFormatter(logging.Formatter):

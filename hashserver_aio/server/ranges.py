@@ -9,10 +9,10 @@ import re
 from dataclasses import dataclass
 
 MAX_RANGES = 64
-"""More than this, or ranges that overlap, get the whole instead: one request shall not make the
-server send a multiple of the buffer."""
+"""More than this, or ranges of more bytes than there are, get the whole instead: one request shall
+not make the server send a multiple of the buffer."""
 
-_SPEC = re.compile(r"(\d{0,19})-(\d{0,19})")
+_SPEC = re.compile(r"([0-9]{0,19})-([0-9]{0,19})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from aiohttp.typedefs import Handler
 
 from ..buffers import Buffers
 from ..checksums import Checksum
-from ..errors import AlreadyHeld, BufferTooLarge, NoSpace, ReadOnly, UploadCut
+from ..errors import AlreadyHeld, BufferTooLarge, NoSpace, ReadOnly, UploadCut, check_size
 from .codings import sent_form
 from .cors import refuse_foreign_origin
 from .digests import stated_digests
@@ -101,8 +101,7 @@ async def _refuse_held(buffers: Buffers, checksum: Checksum) -> None:
 
 def _refuse_size(request: web.Request, buffers: Buffers) -> None:
     size = request.content_length or 0
-    if buffers.limit_bytes is not None and size > buffers.limit_bytes:
-        raise BufferTooLarge(f"this server takes buffers of up to {buffers.limit_bytes} bytes")
+    check_size(size, buffers.limit_bytes)
     if not buffers.store.has_room(size):
         raise NoSpace("no room left on the server's disk for a buffer of this size")
 

@@ -35,7 +35,7 @@ async def send(request: web.Request, buffers: Buffers, checksum: Checksum) -> we
 
     Raises: what `Buffers.open` raises; ConnectionError, when the client or the file went away.
     """
-    ranged = "Range" in request.headers
+    ranged = "Range" in request.headers and request.method == "GET"
     accepted = (Form.PLAIN,) if ranged else accepted_forms(request)
     blob = await buffers.open(checksum, accepted, seekable=ranged)
     try:

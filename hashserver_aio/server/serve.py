@@ -22,7 +22,7 @@ from .activity import Activity
 from .app import create_app
 from .keys import ACTIVITY, BUFFERS
 from .listening import BACKLOG, bound, port_of, url_of
-from .logs import AccessLog
+from .logs import ACCESS, AccessLog
 from .status_file import StatusFile
 
 log = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ async def serve(settings: Settings, listening: Listening, announce: Callable[[st
 
 @contextlib.asynccontextmanager
 async def _listening_app(app: web.Application, listening: Listening) -> AsyncIterator[list[socket.socket]]:
-    access_log = logging.getLogger("hashserver_aio.access") if listening.access_log else None
+    access_log = logging.getLogger(ACCESS) if listening.access_log else None
     runner = web.AppRunner(
         app, access_log=access_log, access_log_class=AccessLog, shutdown_timeout=LAST_MOMENT_S
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 from ..checksums import Checksum
@@ -17,7 +18,7 @@ from . import Sink
 from .encodings import plain_pieces
 from .files import OWN_FOLDER, Form, Identity, StoredFile, open_stored
 from .filesystem import follow_group, has_room, is_network, sync_folder
-from .format import Format, detect, layout_of, read_format, record_format, settle
+from .format import Format, holds_flat, layout_of, read_format, record_format, settle
 from .layout import PREFIX_MARKER, Place, places
 from .locks import is_locked, remove_shown
 from .presence import held, size_of
@@ -42,6 +43,7 @@ class DirectoryStore:
         self._promises = Promises(f"{own}/promises", self.prepare)
         self.own_folder = own
         self._threads = Threads()
+        self._preparing = threading.Lock()
 
     # -- life ------------------------------------------------------------------------------------
 
@@ -54,29 +56,20 @@ class DirectoryStore:
 
     def _start(self) -> None:
         directory = self._settings.directory
-        for folder in (directory, *self._settings.extra_dirs):
-            if not folder.is_dir():
-                raise CannotStart(f"{folder} is not a directory; create it or name another one")
-        self.format = settle(directory, self._settings.layout, self._settings.algorithm)
+        self.format = settle_format(self._settings)
         self._places = places(directory, self.format.layout)
         for extra in self._settings.extra_dirs:
             self._places += places(extra, layout_of(extra) or Layout.FLAT, os.path.abspath(extra))
         self._device = os.stat(directory).st_dev
         self.is_network = any(map(is_network, (directory, *self._settings.extra_dirs)))
         locks = f"{self.own_folder}/locks"
-        self._target = Target(self._places[0], locks, self._promises, fsync=self._settings.fsync)
+        fsync = self._settings.fsync
+        self._target = Target(self._places[0], locks, self._promises, fsync=fsync)
         if self.writable:
-            self._start_writable()
+            self._start_writing()
 
-    def _start_writable(self) -> None:
+    def _start_writing(self) -> None:
         directory = self._settings.directory
-        if self.format.layout is Layout.VAULT:
-            raise CannotStart(f"{directory} is a vault, which is read-only: leave out --writable")
-        if not os.access(directory, os.W_OK | os.X_OK):
-            raise CannotStart(
-                f"{directory} can't be written by user {os.getuid()}: "
-                "change its owner or mode, or leave out --writable"
-            )
         if self._settings.share_with_group:
             with contextlib.suppress(OSError):  # somebody else's: it is as they want it
                 os.chmod(directory, FOLDER_MODE)
@@ -89,17 +82,23 @@ class DirectoryStore:
         marker = self._settings.directory / PREFIX_MARKER
         if self.format.layout is not Layout.PREFIX or marker.exists():
             return
-        if read_format(self._settings.directory) or not detect(self._settings.directory).holds_flat:
+        if not holds_flat(self._settings.directory):  # programs that go by it would miss these
             marker.write_bytes(b"1\n")
 
-    def _remove_shown_lock(self, owner: str, checksum: Checksum) -> None:
-        remove_shown(f"{self._places[0].path(checksum)}.LOCK", owner)
+    def _remove_shown_lock(self, temporary: str, checksum: Checksum) -> None:
+        remove_shown(f"{self._places[0].path(checksum)}.LOCK", temporary)
 
     def prepare(self) -> None:
-        """Before our own folder is made, also after somebody removed it: is this our directory?"""
-        if os.stat(self._settings.directory).st_dev != self._device:
+        """Before our own folder is made, also after somebody removed it: is this our directory?
+
+        Raises: StoreFailed, FormatConflict; OSError.
+        """
+        directory = self._settings.directory
+        if os.stat(directory).st_dev != self._device:
             raise StoreFailed("the disk below the directory was unmounted; nothing was stored")
-        record_format(self._settings.directory, self.format, fsync=self._settings.fsync)
+        with self._preparing:
+            self._temps.hold_lock()
+            record_format(directory, self.format, self._temps.scratch, fsync=self._settings.fsync)
 
     async def close(self) -> None:
         """Wait for the threads, and remove the temp folder."""
@@ -245,3 +244,24 @@ class DirectoryStore:
     def _is_awaited(self, checksum: Checksum) -> bool:
         locks = [lock for place in self._places for lock in place.locks(checksum)]
         return is_locked(locks, self._settings.lock_timeout_s) or bool(self._pending([checksum]))
+
+
+def settle_format(settings: Settings) -> Format:
+    """Decide on the format that a directory is served in, and whether it can be at all.
+
+    Raises: CannotStart, FormatConflict.
+    """
+    for folder in (settings.directory, *settings.extra_dirs):
+        if not folder.is_dir():
+            raise CannotStart(f"{folder} is not a directory; create it or name another one")
+    format_ = settle(settings.directory, settings.layout, settings.algorithm)
+    if not settings.writable:
+        return format_
+    if format_.layout is Layout.VAULT:
+        raise CannotStart(f"{settings.directory} is a vault, which is read-only: leave out --writable")
+    if not os.access(settings.directory, os.W_OK | os.X_OK):
+        raise CannotStart(
+            f"{settings.directory} can't be written by user {os.getuid()}: "
+            "change its owner or mode, or leave out --writable"
+        )
+    return format_

@@ -5,12 +5,9 @@ A directory is never reinterpreted: a start with other options than its format i
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import secrets
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -28,10 +25,12 @@ FORMAT_VERSION = 1
 LOOKED_AT = 2_000
 """Entries of a folder that detection reads: enough to tell, and no start ever waits for a scan."""
 
-LEFTOVER_S = 60.0
-
 HASHED_BUFFERS = 3
-HASHED_BYTES = 16 * 1024 * 1024
+HASHED_BYTES = 256 * 1024 * 1024
+"""A larger buffer is no sample: hashing it would take longer than a start may take."""
+
+SIZED = 100
+"""The smallest of so many buffers are the samples."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,7 @@ def _prefix_buffers(directory: Path) -> Iterator[Path]:
 def _sample(paths: list[Path]) -> list[Algorithm | None]:
     """Hash a few small buffers under every algorithm: which one each is named by, if any."""
     sampled: list[Algorithm | None] = []
-    for path in paths:
+    for path in sorted(paths[:SIZED], key=_size):
         if len(sampled) == HASHED_BUFFERS:
             break
         named = parse_name(path.name)
@@ -150,6 +149,13 @@ def _sample(paths: list[Path]) -> list[Algorithm | None]:
     return sampled
 
 
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def _hashed(path: Path, checksum: Checksum, form: Form) -> Digester | None:
     """Hash a buffer's plain bytes; None if it is too big for a sample or can't be read."""
     digester = Digester(Algorithm.SHA3_256)
@@ -158,6 +164,8 @@ def _hashed(path: Path, checksum: Checksum, form: Form) -> Digester | None:
         if stored is None:
             return None
         with stored.file:
+            if stored.identity.size > HASHED_BYTES:
+                return None
             for piece in plain_pieces(stored.reader(), form):
                 digester.update(piece)
                 if digester.size > HASHED_BYTES:
@@ -167,6 +175,11 @@ def _hashed(path: Path, checksum: Checksum, form: Form) -> Digester | None:
     except BadEncoding:
         pass
     return digester
+
+
+def holds_flat(directory: Path) -> bool:
+    """Tell whether buffers lie in the directory itself."""
+    return any(_buffers(directory))
 
 
 def settle(directory: Path, layout: Layout | None, algorithm: Algorithm | None) -> Format:
@@ -182,6 +195,11 @@ def settle(directory: Path, layout: Layout | None, algorithm: Algorithm | None) 
         raise FormatConflict(
             f"{directory} holds buffers both flat and in prefix folders; say --layout flat or prefix"
         )
+    if found.algorithm is None and algorithm is None and (found.holds_flat or found.holds_prefix):
+        raise FormatConflict(
+            f"{directory} holds buffers, but none of {found.sampled} looked at (of up to "
+            f"{HASHED_BYTES >> 20} MiB) hashes to its name: say --hash-algorithm sha3-256 or sha-256"
+        )
     return _agreed(directory, layout, algorithm, found.layout, found.algorithm)
 
 
@@ -196,6 +214,8 @@ def _agreed(
         raise FormatConflict(
             f"{directory} has the {is_layout} layout, not {layout}: start with --layout {is_layout}"
         )
+    if layout is Layout.VAULT and not is_vault(directory):
+        raise FormatConflict(f"{directory} is no vault: it lacks one of {', '.join(VAULT_FOLDERS)}")
     if algorithm and is_algorithm and algorithm is not is_algorithm:
         raise FormatConflict(
             f"{directory} holds buffers named by {is_algorithm}, not {algorithm}: "
@@ -204,51 +224,42 @@ def _agreed(
     return Format(is_algorithm or algorithm or DEFAULT_ALGORITHM, is_layout or layout or DEFAULT_LAYOUT)
 
 
-def record_format(directory: Path, format_: Format, *, fsync: bool) -> None:
+def record_format(directory: Path, format_: Format, scratch: str, *, fsync: bool) -> None:
     """Record a directory's format with its first write; of two servers, the first one decides.
 
+    `scratch`: the path for a temporary file on the same disk.
     Raises: FormatConflict, where another format is recorded; OSError.
     """
     recorded = read_format(directory)
     if recorded is None:
-        _write_format(directory, format_, fsync=fsync)
+        _write_format(directory, format_, scratch, fsync=fsync)
         recorded = read_format(directory)
     if recorded != format_:
         raise FormatConflict(f"the directory has become {recorded}; this server serves {format_}")
 
 
-def _write_format(directory: Path, format_: Format, *, fsync: bool) -> None:
+def _write_format(directory: Path, format_: Format, scratch: str, *, fsync: bool) -> None:
     path = format_path(directory)
-    path.parent.mkdir(exist_ok=True)
-    _remove_old(path.parent.glob("format.*"))
     record = {"version": FORMAT_VERSION, "algorithm": format_.algorithm, "layout": format_.layout}
-    temporary = path.with_name(f"format.{os.getpid()}.{secrets.token_hex(4)}")
     try:
-        with open(temporary, "w", encoding="utf-8") as file:
+        with open(scratch, "w", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
             file.flush()
-            os.fsync(file.fileno())
-        _link(temporary, path)
+            if fsync:
+                os.fsync(file.fileno())
+        _link(scratch, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        Path(scratch).unlink(missing_ok=True)
     if fsync:
         sync_folder(str(path.parent))
         sync_folder(str(directory))
 
 
-def _remove_old(leftovers: Iterable[Path]) -> None:
-    """Remove what a crash left in the middle of a record's first writing."""
-    for path in leftovers:
-        with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > LEFTOVER_S:
-                path.unlink()
-
-
-def _link(temporary: Path, path: Path) -> None:
+def _link(scratch: str, path: Path) -> None:
     """Put the record in place unless another server's is there: a rename would replace that one."""
     try:
-        os.link(temporary, path)
+        os.link(scratch, path)
     except FileExistsError:
         return
     except OSError:
-        os.rename(temporary, path)  # a file system without hard links
+        os.rename(scratch, path)  # a file system without hard links

@@ -52,7 +52,7 @@ def places(directory: Path, layout: Layout, key: str = "") -> list[Place]:
     """Name the places that a directory consists of, in the order they are searched."""
     root = os.path.abspath(directory)
     if layout is Layout.VAULT:
-        return [Place(f"{root}/{folder}", Layout.FLAT, key or folder) for folder in VAULT_FOLDERS]
+        return [Place(f"{root}/{folder}", Layout.FLAT, f"{key}/{folder}") for folder in VAULT_FOLDERS]
     return [Place(root, layout, key)]
 
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 from ..checksums import Checksum
+from .temps import TempFolder
 
 SHOWN_AFTER_S = 1.0
 REFRESHED_EVERY_S = 10.0
@@ -52,12 +53,16 @@ def commit_lock(folder: str, checksum: Checksum) -> Iterator[None]:
 
 
 class ShownLock:
-    """The lock file that shows other programs an upload of ours; content: who owns it."""
+    """The lock file that shows other programs an upload of ours.
 
-    def __init__(self, path: str, owner: str) -> None:
+    It is a second name of one of our temp files: so it appears whole, is told from another
+    program's, and is found by whoever cleans up after us.
+    """
+
+    def __init__(self, path: str, temps: TempFolder) -> None:
         self._path = path
-        self._owner = owner
-        self._shown = False
+        self._temps = temps
+        self._temporary: str | None = None
         self._ended = False
         self._turn = threading.Lock()  # an upload may end in one thread while another one shows it
 
@@ -66,28 +71,26 @@ class ShownLock:
         with self._turn, contextlib.suppress(OSError):
             if self._ended:
                 return
-            if self._shown:
-                os.utime(self._path)
-                return
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            with os.fdopen(os.open(self._path, flags, 0o644), "w") as file:
-                self._shown = True
-                file.write(self._owner)
+            if self._temporary is None:
+                name, owner = os.path.basename(self._path), f"{self._temps.owner}\n".encode()
+                self._temporary = self._temps.write(name, owner, 0o644, fsync=False)
+            else:
+                os.utime(self._temporary)
+            with contextlib.suppress(FileExistsError):
+                os.link(self._temporary, self._path)
 
     def end(self) -> None:
         """Remove the lock file if it is ours, for good."""
         with self._turn:
-            if self._shown and not self._ended:
-                remove_shown(self._path, self._owner)
             self._ended = True
+            if self._temporary is not None:
+                remove_shown(self._path, self._temporary)
+                with contextlib.suppress(OSError):
+                    os.unlink(self._temporary)
 
 
-def remove_shown(path: str, owner: str) -> None:
-    """Remove a lock file that `owner` showed; anyone else's is left alone."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            theirs = file.read(256) != owner
-        if not theirs:
+def remove_shown(path: str, temporary: str) -> None:
+    """Remove a lock file if it is a second name of this temp file."""
+    with contextlib.suppress(OSError):
+        if os.path.samefile(path, temporary):
             os.unlink(path)
-    except OSError:
-        return

@@ -7,6 +7,7 @@ soon as it no longer is, so that a folder of millions costs a small request noth
 from __future__ import annotations
 
 import os
+import stat
 from collections import defaultdict
 from collections.abc import Iterable
 from itertools import islice
@@ -21,9 +22,15 @@ of 200 to 40,000 entries); some distance is kept because what is listed may be o
 
 _ASKED_ONE_BY_ONE = 4
 
+ABSENT = (FileNotFoundError, NotADirectoryError)
+"""Any other error is no answer: a disk that fails must not look empty."""
+
 
 def held(place: Place, checksums: Iterable[Checksum]) -> set[Checksum]:
-    """Tell which of these buffers a place holds in any form."""
+    """Tell which of these buffers a place holds in any form.
+
+    Raises: OSError, for anything but absence.
+    """
     folders: defaultdict[str, list[Checksum]] = defaultdict(list)
     for checksum in checksums:
         folders[place.folder(checksum)].append(checksum)
@@ -40,7 +47,7 @@ def _held_in(folder: str, checksums: list[Checksum]) -> set[Checksum]:
     try:
         with os.scandir(folder) as entries:
             names = [entry.name for entry in islice(entries, limit + 1)]
-    except OSError:
+    except ABSENT:
         return set()
     if len(names) > limit:
         return {checksum for checksum in checksums if _is_file(folder, checksum)}
@@ -49,7 +56,14 @@ def _held_in(folder: str, checksums: list[Checksum]) -> set[Checksum]:
 
 
 def _is_file(folder: str, checksum: Checksum) -> bool:
-    return any(os.path.isfile(f"{folder}/{checksum}{form}") for form in FORMS)
+    return any(_is_regular(f"{folder}/{checksum}{form}") for form in FORMS)
+
+
+def _is_regular(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except ABSENT:
+        return False
 
 
 def size_of(place: Place, checksum: Checksum) -> int | None:

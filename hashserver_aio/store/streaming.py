@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from itertools import islice
 
-from ..errors import BufferTooLarge
+from ..errors import check_size
 from . import Sink
 from .encodings import UPLOAD_WINDOW_LOG, plain_pieces
 from .files import Identity
@@ -32,8 +32,7 @@ async def feed(threads: Threads, pieces: Iterator[bytes], sink: Sink, limit_byte
     total = 0
     while size := await threads.hash(_feed_some, pieces, sink):
         total += size
-        if limit_bytes is not None and total > limit_bytes:
-            raise BufferTooLarge(f"this server takes buffers of up to {limit_bytes} bytes")
+        check_size(total, limit_bytes)
 
 
 def _feed_some(pieces: Iterator[bytes], sink: Sink) -> int:

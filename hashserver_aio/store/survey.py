@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..checksums import Algorithm
+from ..checksums import CHECKSUM_DIGITS, Algorithm
 from ..errors import FormatConflict
 from ..settings import Layout
 from .files import OWN_FOLDER, parse_name
@@ -73,6 +73,8 @@ def survey(directory: Path, *, full: bool, lock_timeout_s: float, progress: Prog
     folders = _folders(directory, detected.layout)
     count = _count if full else _estimate
     count(found, folders, lock_timeout_s, progress)
+    if directory not in folders:
+        found.stale_locks += _stale_locks(directory, [".LOCK"], lock_timeout_s)
     found.temps = len(_entries(directory / OWN_FOLDER / "tmp", 1000))
     found.quarantined = len(_entries(directory / OWN_FOLDER / "quarantine", 1000))
     if not os.access(directory, os.W_OK):
@@ -91,7 +93,7 @@ def _judge_format(found: Survey, detected: Detected) -> None:
         )
     elif detected.holds_flat and layout is Layout.PREFIX:
         found.remarks.append("flat buffers beside the prefix folders will not be served")
-    if detected.sampled and not detected.matching:
+    if detected.sampled and not detected.matching and not detected.recorded:
         found.obstacles.append(
             f"none of {detected.sampled} buffers looked at hashes to its name, by any algorithm known"
         )
@@ -103,46 +105,51 @@ def _judge_format(found: Survey, detected: Detected) -> None:
 
 
 def _folders(directory: Path, layout: Layout | None) -> list[Path]:
+    """Name the folders that hold buffers, the directory itself first if it is one of them."""
     if layout is Layout.VAULT:
         return [directory / folder for folder in VAULT_FOLDERS]
-    if layout is Layout.FLAT:
-        return [directory]
     prefixes = [directory / f"{number:02x}" for number in range(256)]
-    return [folder for folder in prefixes if folder.is_dir()] if layout else [directory, *prefixes]
+    prefixes = [folder for folder in prefixes if folder.is_dir()]
+    if layout is Layout.PREFIX:
+        return prefixes
+    return [directory] if layout is Layout.FLAT else [directory, *prefixes]
 
 
 def _count(found: Survey, folders: list[Path], lock_timeout_s: float, progress: Progress) -> None:
     found.exact = True
     for folder in progress(folders):
-        names = set()
-        for name in _names(folder):
-            named = parse_name(name)
-            found.stale_locks += _is_stale_lock(folder / name, lock_timeout_s)
-            if named is None:
-                continue
-            names.add(named[0])
-            found.size += _size(folder / name)
-        found.buffers += len(names)
-    found.stale_locks += _is_stale_lock(found.directory / ".LOCK", lock_timeout_s)
+        names = list(_names(folder))
+        buffers = [name for name in names if parse_name(name)]
+        found.buffers += len({name[:CHECKSUM_DIGITS] for name in buffers})
+        found.size += sum(_size(folder / name) for name in buffers)
+        found.stale_locks += _stale_locks(folder, names, lock_timeout_s)
 
 
 def _estimate(found: Survey, folders: list[Path], lock_timeout_s: float, _: Progress) -> None:
-    sample = random.sample(folders, min(SAMPLED_FOLDERS, len(folders)))
-    counted = looked_at = size = 0
-    for folder in sample:
-        names = _entries(folder, ENTRIES_ESTIMATED_FROM)
-        buffers = [name for name in names if parse_name(name)]
-        counted += len(buffers)
-        found.stale_locks += sum(_is_stale_lock(folder / n, lock_timeout_s) for n in names)
-        for name in buffers[:SAMPLED_FILES]:
-            looked_at += 1
-            size += _size(folder / name)
-        if len(names) == ENTRIES_ESTIMATED_FROM:
-            found.remarks.append("a folder is too long to be estimated from: --full counts it")
-    share = len(folders) / len(sample) if sample else 0
-    found.exact = len(sample) == len(folders) and looked_at == counted < ENTRIES_ESTIMATED_FROM
-    found.buffers = round(counted * share)
-    found.size = round(found.buffers * size / looked_at) if looked_at else 0
+    """Look at the directory itself, where it holds buffers, and at some of its folders."""
+    itself = [folder for folder in folders if folder == found.directory]
+    others = [folder for folder in folders if folder != found.directory]
+    sample = random.sample(others, min(SAMPLED_FOLDERS, len(others)))
+    found.exact = len(sample) == len(others)
+    for group, share in ((itself, 1.0), (sample, len(others) / max(1, len(sample)))):
+        for folder in group:
+            _estimate_folder(found, folder, share, lock_timeout_s)
+
+
+def _estimate_folder(found: Survey, folder: Path, share: float, lock_timeout_s: float) -> None:
+    names = _entries(folder, ENTRIES_ESTIMATED_FROM)
+    buffers = [name for name in names if parse_name(name)]
+    sizes = [_size(folder / name) for name in buffers[:SAMPLED_FILES]]
+    found.stale_locks += _stale_locks(folder, names, lock_timeout_s)
+    if len(names) == ENTRIES_ESTIMATED_FROM:
+        found.remarks.append(f"a folder has more than {len(names)} entries: --full counts them")
+    found.exact &= len(sizes) == len(buffers) and len(names) < ENTRIES_ESTIMATED_FROM
+    found.buffers += round(len({name[:CHECKSUM_DIGITS] for name in buffers}) * share)
+    found.size += round(sum(sizes) * len(buffers) / max(1, len(sizes)) * share)
+
+
+def _stale_locks(folder: Path, names: list[str], lock_timeout_s: float) -> int:
+    return sum(_is_stale(folder / name, lock_timeout_s) for name in names if name.endswith(".LOCK"))
 
 
 def _names(folder: Path) -> Iterator[str]:
@@ -164,10 +171,8 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _is_stale_lock(path: Path, lock_timeout_s: float) -> bool:
-    if not path.name.endswith(".LOCK"):
-        return False
+def _is_stale(lock: Path, lock_timeout_s: float) -> bool:
     try:
-        return time.time() - path.stat().st_mtime > lock_timeout_s
+        return time.time() - lock.stat().st_mtime > lock_timeout_s
     except OSError:
         return False

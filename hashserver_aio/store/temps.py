@@ -12,12 +12,12 @@ import itertools
 import os
 import secrets
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 
 from ..checksums import CHECKSUM_DIGITS, Checksum, is_checksum
 
 _LOCK_SUFFIX = ".lock"
+_SCRATCH_SUFFIX = ".scratch"
 
 
 class TempFolder:
@@ -27,12 +27,12 @@ class TempFolder:
     """
 
     def __init__(self, base: str, prepare: Callable[[], None]) -> None:
+        """`prepare` is called before anything is made: it holds the lock, or raises."""
         self.base = base
         self._prepare = prepare
         self.owner = f"{os.getpid()}-{secrets.token_hex(8)}"
         self._numbers = itertools.count()
         self._lock_descriptor: int | None = None
-        self._opening = threading.Lock()
 
     @property
     def path(self) -> str:
@@ -49,18 +49,37 @@ class TempFolder:
         try:
             return os.open(path, flags, 0o600), path
         except FileNotFoundError:
-            self._make()
+            self._prepare()
+            os.makedirs(self.path, exist_ok=True)
             return os.open(path, flags, 0o600), path
 
-    def _make(self) -> None:
-        with self._opening:
-            lock = self.path + _LOCK_SUFFIX
-            self._prepare()
-            os.makedirs(self.base, exist_ok=True)
-            if self._lock_descriptor is None or not os.path.exists(lock):
-                self._forget()
-                self._lock_descriptor = _locked(lock)
-            os.makedirs(self.path, exist_ok=True)
+    def write(self, name: str, data: bytes, mode: int, *, fsync: bool) -> str:
+        """Make a temp file with these bytes: its path. If that fails, nothing is left."""
+        descriptor, path = self.create(name)
+        try:
+            with os.fdopen(descriptor, "wb", buffering=0) as file:
+                file.write(data)
+                os.fchmod(descriptor, mode)
+                if fsync:
+                    os.fsync(descriptor)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+            raise
+        return path
+
+    @property
+    def scratch(self) -> str:
+        """Name a file for whoever holds the lock but may not make buffers yet."""
+        return self.path + _SCRATCH_SUFFIX
+
+    def hold_lock(self) -> None:
+        """Take the lock, and again if somebody removed it; one thread at a time."""
+        lock = self.path + _LOCK_SUFFIX
+        os.makedirs(self.base, exist_ok=True)
+        if self._lock_descriptor is None or not os.path.exists(lock):
+            self._forget()
+            self._lock_descriptor = _locked(lock)
 
     def _forget(self) -> None:
         if self._lock_descriptor is not None:
@@ -82,24 +101,25 @@ class TempFolder:
         for owner in _owners(self.base):
             if owner == self.owner:
                 continue
-            names = _buffers_in(f"{self.base}/{owner}")
-            if names and _is_alive(f"{self.base}/{owner}{_LOCK_SUFFIX}"):
-                found |= names
+            buffers = _buffers_in(f"{self.base}/{owner}").values()
+            if buffers and _is_alive(f"{self.base}/{owner}{_LOCK_SUFFIX}"):
+                found.update(buffers)
         return found
 
     def remove_stale(self, clean_up: Callable[[str, Checksum], None]) -> int:
-        """Remove what dead processes left, telling `clean_up` each one's owner and buffers."""
+        """Remove what dead processes left; `clean_up` sees each temp file and its buffer first."""
         removed = 0
         for owner in _owners(self.base):
             folder, lock = f"{self.base}/{owner}", f"{self.base}/{owner}{_LOCK_SUFFIX}"
             with _unheld(lock, fcntl.LOCK_EX) as unheld:
                 if not unheld:
                     continue
-                for checksum in _buffers_in(folder):
-                    clean_up(owner, checksum)
+                for name, checksum in _buffers_in(folder).items():
+                    clean_up(f"{folder}/{name}", checksum)
                 shutil.rmtree(folder, ignore_errors=True)
-                with contextlib.suppress(OSError):
-                    os.unlink(lock)
+                for path in (f"{self.base}/{owner}{_SCRATCH_SUFFIX}", lock):
+                    with contextlib.suppress(OSError):
+                        os.unlink(path)
                 removed += 1
         return removed
 
@@ -122,12 +142,14 @@ def _owners(base: str) -> list[str]:
     return [name.removesuffix(_LOCK_SUFFIX) for name in names if name.endswith(_LOCK_SUFFIX)]
 
 
-def _buffers_in(folder: str) -> set[Checksum]:
+def _buffers_in(folder: str) -> dict[str, Checksum]:
+    """Tell of each temp file which buffer it is of."""
     try:
-        names = (name[:CHECKSUM_DIGITS] for name in os.listdir(folder))
-        return {Checksum(name) for name in names if is_checksum(name)}
+        names = os.listdir(folder)
     except OSError:
-        return set()
+        return {}
+    named = ((name, name[:CHECKSUM_DIGITS]) for name in names)
+    return {name: Checksum(checksum) for name, checksum in named if is_checksum(checksum)}
 
 
 def _is_alive(lock: str) -> bool:

@@ -45,13 +45,24 @@ class Target:
             if self._durable.get(folder) == os.stat(folder).st_ino:
                 return folder
         with self._making:
+            self._make(folder)
+            self._durable[folder] = os.stat(folder).st_ino
+        return folder
+
+    def _make(self, folder: str) -> None:
+        made = False
+        try:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(folder)
+                made = True
                 os.chmod(folder, FOLDER_MODE)  # mkdir's mode is cut by the umask
             if self.fsync:
                 sync_folder(self.place.root)
-            self._durable[folder] = os.stat(folder).st_ino
-        return folder
+        except OSError:
+            if made:  # a failed sync is not to be tried again: the folder is to be made again
+                with contextlib.suppress(OSError):
+                    os.rmdir(folder)
+            raise
 
 
 class Upload:
@@ -61,10 +72,10 @@ class Upload:
         self.checksum = checksum
         self.form = form
         self._target = target
-        self._lock = ShownLock(f"{target.place.path(checksum)}.LOCK", temps.owner)
+        self._lock = ShownLock(f"{target.place.path(checksum)}.LOCK", temps)
         self._temps = temps
         self._descriptor = -1
-        self._path = ""
+        self._path = self._side = ""
         self._committed = False
 
     def open(self) -> None:
@@ -111,7 +122,7 @@ class Upload:
         place = self._target.place
         folder = self._target.make_folder(self.checksum)
         if self.form is not Form.PLAIN:
-            os.rename(self._sidecar(plain_size), place.sidecar(self.checksum))
+            self._make_sidecar(plain_size)
         try:
             os.rename(self._path, place.path(self.checksum, self.form))
         except FileNotFoundError:  # the folder was removed in this moment; or the temp file was
@@ -120,14 +131,11 @@ class Upload:
         self._committed = True
         return folder
 
-    def _sidecar(self, plain_size: int) -> str:
-        descriptor, path = self._temps.create(f"{self.checksum}.BUFFERLENGTH")
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
-            file.write(b"%d" % plain_size)
-            os.fchmod(descriptor, BUFFER_MODE)
-            if self._target.fsync:
-                os.fsync(descriptor)
-        return path
+    def _make_sidecar(self, plain_size: int) -> None:
+        """Write the plain size beside the buffer; before it, so that it is never missing."""
+        name, size = f"{self.checksum}.BUFFERLENGTH", b"%d" % plain_size
+        self._side = self._temps.write(name, size, BUFFER_MODE, fsync=self._target.fsync)
+        os.rename(self._side, self._target.place.sidecar(self.checksum))
 
     def abort(self) -> None:
         """Remove what is left of the upload; after a commit there is nothing to remove."""
@@ -135,6 +143,7 @@ class Upload:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-        if self._path and not self._committed:
-            with contextlib.suppress(OSError):
-                os.unlink(self._path)
+        if not self._committed:
+            for path in filter(None, (self._path, self._side)):
+                with contextlib.suppress(OSError):
+                    os.unlink(path)

@@ -31,6 +31,9 @@ from .waiting import Waiting
 
 log = logging.getLogger(__name__)
 
+MAX_DISTRUSTED = 10_000
+"""Once so many writes have failed, every body is taken until the server is started anew."""
+
 MAX_REOPENED = 10
 """So often a file that changes while it is hashed is opened anew before the client is told to wait."""
 
@@ -181,7 +184,7 @@ class Buffers:
         failed, this is False.
         Raises: StoreFailed.
         """
-        if checksum in self._distrusted:
+        if checksum in self._distrusted or len(self._distrusted) >= MAX_DISTRUSTED:
             return False
         async with aclosing(self.store.find(checksum, (form,))) as found:
             async for stored in found:
@@ -209,9 +212,7 @@ class Buffers:
             yield
         except BaseException as error:
             if isinstance(error, StoreFailed):
-                # The kernel may have dropped what it could not write: a second sync that goes well
-                # would say nothing, so the body is taken again. A failing disk bounds this itself.
-                self._distrusted.add(checksum)
+                self._distrust(checksum)
             if not self._waiting.is_uploading(checksum, besides=1):
                 await self.store.drop_promise(checksum)
             raise
@@ -240,8 +241,17 @@ class Buffers:
                 identity = await self._stream(checksum, head, body, form, digester, claims)
             known = Known(identity, digester.size, digester.sha256, durable=self._fsync)
             await self._record(checksum, form, known)
-            self._distrusted.discard(checksum)
+            if len(self._distrusted) < MAX_DISTRUSTED:
+                self._distrusted.discard(checksum)
             log.info("put %s %d", checksum, digester.size)
+
+    def _distrust(self, checksum: Checksum) -> None:
+        """Take a buffer's body again next time, because a sync of it may have failed.
+
+        The kernel may have dropped what it could not write: a second sync that goes well says nothing.
+        """
+        if len(self._distrusted) < MAX_DISTRUSTED:
+            self._distrusted.add(checksum)
 
     async def _stream(
         self,

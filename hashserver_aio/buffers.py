@@ -7,6 +7,7 @@ on the disk; every face and every kind of store gets this from here.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, aclosing, asynccontextmanager
 from dataclasses import replace
@@ -27,7 +28,7 @@ from .errors import (
 )
 from .store import FORMS, Form, Identity, Store, StoredFile
 from .verifying import FileChanged, Verifier
-from .waiting import Waiting
+from .waiting import MAX_WAIT_S, Waiting
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class Buffers:
         self._fsync = fsync
         self._waiting = Waiting()
         self._verifier = Verifier(store, catalogue)
-        self._decoded = DecodedFiles(store.format.algorithm)
+        self._decoded = DecodedFiles(store)
         self._distrusted: set[Checksum] = set()
 
     def close(self) -> None:
@@ -69,6 +70,7 @@ class Buffers:
         """
         accepted = accepted or (Form.PLAIN,)
         look_again = True
+        deadline_s = time.monotonic() + MAX_WAIT_S
         corrupt: BufferCorrupt | None = None
         while True:
             try:
@@ -81,7 +83,7 @@ class Buffers:
                 await self._note_absence(checksum)
                 raise corrupt or BufferNotFound(checksum)
             # Once more after nobody brings it: it may have come between the look and the question.
-            look_again = await self._wait_for(checksum)
+            look_again = time.monotonic() < deadline_s and await self._wait_for(checksum)
 
     async def _wait_for(self, checksum: Checksum) -> bool:
         if self._waiting.is_uploading(checksum) or await self.store.is_awaited(checksum):
@@ -129,7 +131,7 @@ class Buffers:
             if file is not None:
                 opened.enter_context(file)
             pieces = self.store.pieces(stored) if file is None else None
-            modified_s = stored.identity.mtime_ns / 1e9
+            modified_s = stored.identity.modified_s
             close = opened.pop_all().close
             return Blob(stored.checksum, form, size, known.sha256, modified_s, file, pieces, close)
 
@@ -142,6 +144,16 @@ class Buffers:
                 log.warning("%s", error)
 
     # -- asking ----------------------------------------------------------------------------------
+
+    async def is_good(self, checksum: Checksum) -> bool:
+        """Tell whether a buffer could be served now, without waiting for it."""
+        try:
+            blob = await self._open_now(checksum, (Form.PLAIN,), False)
+        except BufferCorrupt:
+            return False
+        if blob is not None:
+            blob.close()
+        return blob is not None
 
     async def has(self, checksums: Sequence[Checksum], *, promised: bool = True) -> list[bool]:
         """Tell which of these are stored, or, if `promised`, promised or being uploaded."""
@@ -171,17 +183,13 @@ class Buffers:
         return uploading | await self.store.pending(checksums)
 
     async def promise(self, checksum: Checksum) -> None:
-        """Announce a buffer: who asks for it from now on waits for it.
-
-        Raises: Busy, NoSpace, StoreFailed.
-        """
+        """Announce a buffer: who asks for it waits for it. Raises: Busy, NoSpace, StoreFailed."""
         await self.store.promise(checksum)
 
     async def is_held(self, checksum: Checksum, form: Form) -> bool:
         """Tell whether a form is stored, known to be good, and durable; make it durable if need be.
 
-        Of a file that nobody has verified yet, that lies in an extra directory, or whose sync has
-        failed, this is False.
+        Of a file not verified yet, in an extra directory, or whose sync failed, this is False.
         Raises: StoreFailed.
         """
         if checksum in self._distrusted or len(self._distrusted) >= MAX_DISTRUSTED:

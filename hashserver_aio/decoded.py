@@ -10,50 +10,49 @@ import io
 import os
 import tempfile
 from collections import OrderedDict
-from contextlib import closing
 
 from .catalogue import Known
-from .checksums import Algorithm, Checksum, Digester
-from .errors import BufferCorrupt, from_os_error
-from .store import StoredFile
-from .store.encodings import plain_pieces
+from .checksums import Checksum, Digester
+from .errors import BufferCorrupt, NoSpace
+from .store import Store, StoredFile
 
 MAX_COPIES = 16
 MAX_BYTES = 1024 * 1024 * 1024
 """All copies of a process together; a buffer of more than this is sent whole instead."""
 
+MAX_QUEUED = 16
+"""Who comes when so many wait gets the whole instead."""
+
 
 class DecodedFiles:
     """The copies made last."""
 
-    def __init__(self, algorithm: Algorithm) -> None:
-        self._algorithm = algorithm
+    def __init__(self, store: Store) -> None:
+        self._store = store
         self._copies: OrderedDict[Checksum, tuple[int, io.FileIO]] = OrderedDict()
         self._making = asyncio.Lock()
+        self._queued = 0
 
     async def open(self, stored: StoredFile, known: Known) -> io.FileIO | None:
-        """Open a plain copy; None if the buffer is too big for one. The caller closes it.
+        """Open a plain copy, to be closed by the caller; None if none is to be had.
 
-        Raises: BufferCorrupt, NoSpace, StoreFailed.
+        It is not if the buffer is too big, the temporary disk too full, or too many wait.
+        Raises: BufferCorrupt, StoreFailed.
         """
-        if known.plain_size > MAX_BYTES:
+        if known.plain_size > MAX_BYTES or self._queued >= MAX_QUEUED:
             return None
-        # Shielded, on its own descriptor: a copy that is begun is kept for whoever asks next.
-        making = asyncio.create_task(self._copy(stored.duplicate(), known.plain_size))
-        return await asyncio.shield(making)
-
-    async def _copy(self, stored: StoredFile, size: int) -> io.FileIO:
-        async with self._making:  # one at a time: each may take a core and a gigabyte for seconds
-            with stored.file:
+        self._queued += 1
+        try:
+            async with self._making:  # one at a time: each may take a core and a gigabyte for seconds
                 if stored.checksum not in self._copies:
-                    self._make_room(size)
-                    try:
-                        copy = await asyncio.to_thread(self._decode, stored)
-                    except OSError as error:
-                        raise from_os_error(error) from None
-                    self._copies[stored.checksum] = (size, copy)
-            self._copies.move_to_end(stored.checksum)
-            return io.FileIO(os.dup(self._copies[stored.checksum][1].fileno()), "rb")
+                    self._make_room(known.plain_size)
+                    self._copies[stored.checksum] = (known.plain_size, await self._decode(stored))
+                self._copies.move_to_end(stored.checksum)
+                return io.FileIO(os.dup(self._copies[stored.checksum][1].fileno()), "rb")
+        except NoSpace:
+            return None
+        finally:
+            self._queued -= 1
 
     def _make_room(self, size: int) -> None:
         while self._copies:
@@ -62,22 +61,16 @@ class DecodedFiles:
                 return
             self._copies.popitem(last=False)[1][1].close()
 
-    def _decode(self, stored: StoredFile) -> io.FileIO:
-        descriptor, path = tempfile.mkstemp(prefix="hashserver-aio-")
-        os.unlink(path)
-        file = io.FileIO(descriptor, "r+b")
-        digester = Digester(self._algorithm)
+    async def _decode(self, stored: StoredFile) -> io.FileIO:
+        copy = _Copy(Digester(self._store.format.algorithm))
         try:
-            with closing(plain_pieces(stored.reader(), stored.form)) as pieces:
-                for piece in pieces:
-                    digester.update(piece)
-                    _write_all(descriptor, piece)
-            if digester.checksum != stored.checksum:
+            await self._store.read(stored, copy)
+            if copy.digester.checksum != stored.checksum:
                 raise BufferCorrupt(f"File corruption: {stored.checksum} changed while it was read.")
         except BaseException:
-            file.close()
+            copy.file.close()
             raise
-        return file
+        return copy.file
 
     def close(self) -> None:
         """Let go of all copies."""
@@ -86,7 +79,18 @@ class DecodedFiles:
         self._copies.clear()
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+class _Copy:
+    """A nameless file that takes bytes and hashes them."""
+
+    def __init__(self, digester: Digester) -> None:
+        descriptor, path = tempfile.mkstemp(prefix="hashserver-aio-")
+        os.unlink(path)
+        self.file = io.FileIO(descriptor, "r+b")
+        self.digester = digester
+
+    def update(self, data: bytes | memoryview, /) -> None:
+        """Take the next bytes."""
+        self.digester.update(data)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self.file.fileno(), view) :]

@@ -1,6 +1,6 @@
 """What a server is told: one frozen `Settings`, made once from the command line or the environment.
 
-The environment is read by the option declarations in `cli/options.py` and nowhere else.
+The environment is read by the option declarations in `cli/` and nowhere else.
 """
 
 from __future__ import annotations
@@ -63,4 +63,3 @@ class Listening:
     timeout_s: float | None = None
     grace_s: float = DEFAULT_GRACE_S
     access_log: bool = False
-    log_json: bool = False

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -41,13 +40,21 @@ class _Bad:
     is_corrupt: bool
 
 
+@dataclass(slots=True)
+class _Job:
+    """A file being hashed, and how many wait for it."""
+
+    task: asyncio.Task[Known | None]
+    waiting: int = 0
+
+
 class Verifier:
     """Judges stored files."""
 
     def __init__(self, store: Store, catalogue: Catalogue) -> None:
         self._store = store
         self._catalogue = catalogue
-        self._running: dict[tuple[Key, Identity], asyncio.Task[Known | None]] = {}
+        self._jobs: dict[tuple[Key, Identity], _Job] = {}
         self._bad: OrderedDict[Key, _Bad] = OrderedDict()
 
     async def known(self, stored: StoredFile) -> Known | None:
@@ -67,14 +74,21 @@ class Verifier:
         return await self._verified_once(key, stored)
 
     async def _verified_once(self, key: Key, stored: StoredFile) -> Known | None:
-        job = (key, stored.identity)
-        task = self._running.get(job)
-        if task is None:
+        """Wait for the one who hashes a file; when nobody waits any more, he stops."""
+        job = self._jobs.get((key, stored.identity))
+        if job is None:
             # Its own descriptor: the request that began it may be gone before it ends.
-            task = asyncio.create_task(self._verify(key, stored.duplicate()))
-            self._running[job] = task
-            task.add_done_callback(lambda _: self._running.pop(job))
-        return await asyncio.shield(task)
+            job = _Job(asyncio.create_task(self._verify(key, stored.duplicate())))
+            self._jobs[key, stored.identity] = job
+        job.waiting += 1
+        try:
+            return await asyncio.shield(job.task)
+        finally:
+            job.waiting -= 1
+            if not job.waiting:
+                job.task.cancel()
+                if self._jobs.get((key, stored.identity)) is job:
+                    del self._jobs[key, stored.identity]
 
     async def _verify(self, key: Key, stored: StoredFile) -> Known | None:
         with stored.file:
@@ -94,8 +108,7 @@ class Verifier:
             return known
 
     async def _remember(self, stored: StoredFile, known: Known) -> None:
-        changed_s = max(stored.identity.mtime_ns, stored.identity.ctime_ns) / 1e9
-        if time.time() - changed_s < SETTLED_S:
+        if 0 <= stored.identity.age_s < SETTLED_S:
             return
         try:
             await self._catalogue.record(Arrival(stored.checksum, stored.place, stored.form, known))

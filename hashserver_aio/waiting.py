@@ -14,6 +14,9 @@ from .errors import Busy
 POLL_S = 0.25
 """A buffer that comes through the directory is noticed within this time."""
 
+MAX_WAIT_S = 600.0
+"""As long as a promise lasts; an upload that trickles for longer is not waited for."""
+
 MAX_WAITING = 10_000
 """Each is an open connection that looks at the directory four times a second."""
 

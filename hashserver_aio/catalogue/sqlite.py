@@ -11,6 +11,7 @@ import logging
 import os
 import queue
 import sqlite3
+import stat
 import threading
 import time
 from collections.abc import Callable
@@ -40,8 +41,8 @@ WHERE s.checksum = ? AND s.place = ? AND s.form = ?
 """
 _HOLDS = "SELECT 1 FROM arrivals WHERE checksum = ? AND deleted_ms IS NULL"
 _ARRIVE = """
-INSERT INTO arrivals (checksum, size, added_ms, sha256) SELECT ?1, ?2, ?3, ?4
-WHERE NOT EXISTS (SELECT 1 FROM arrivals WHERE checksum = ?1 AND deleted_ms IS NULL)
+INSERT INTO arrivals (checksum, size, added_ms, sha256) SELECT ?, ?, ?, ?
+WHERE NOT EXISTS (SELECT 1 FROM arrivals WHERE checksum = ? AND deleted_ms IS NULL)
 """
 _STORE = """
 INSERT INTO stored VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -69,7 +70,7 @@ class SqliteCatalogue:
         self._reader = _Connection(path, READ_TIMEOUT_S, fsync=fsync)
         self._writer = _Connection(path, BUSY_TIMEOUT_S, fsync=fsync)
         self._closed = False
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(sqlite3.Error, OSError):
             self._reader.current()  # a file that a newer program made is refused now, not later
         self._writes: queue.SimpleQueue[tuple[Write, asyncio.Future[None]] | None]
         self._writes = queue.SimpleQueue()
@@ -97,7 +98,7 @@ class SqliteCatalogue:
                 return None
             row: tuple[Any, ...] | None = connection.execute(statement, values).fetchone()
             return row
-        except (sqlite3.Error, StoreFailed) as error:
+        except (sqlite3.Error, OSError, StoreFailed) as error:
             log.warning("catalogue can't be read, files will be hashed instead: %s", error)
             self._reader.close()
             return None
@@ -135,7 +136,10 @@ class SqliteCatalogue:
     def _run(self) -> None:
         while batch := self._next_batch():
             error = self._commit([write for write, _ in batch])
-            for _, done in batch:
+            alone = error is not None and len(batch) > 1
+            for write, done in batch:
+                if alone:  # one bad row is no reason to lose the others
+                    error = self._commit([write])
                 with contextlib.suppress(RuntimeError):  # the loop may be gone at the very end
                     done.get_loop().call_soon_threadsafe(_settle, done, error)
         self._writer.close()
@@ -154,7 +158,9 @@ class SqliteCatalogue:
 
     def _commit(self, writes: list[Write]) -> Exception | None:
         """Do some writes in one transaction; a broken file is moved aside and made anew, once."""
-        for attempt in (1, 2):
+        deadline_s = time.monotonic() + BUSY_TIMEOUT_S
+        moved = False
+        while True:
             try:
                 connection = self._open()
                 connection.execute("BEGIN IMMEDIATE")
@@ -164,13 +170,16 @@ class SqliteCatalogue:
                 return None
             except (sqlite3.Error, OSError, StoreFailed) as error:
                 self._writer.close()
-                if attempt == 2 or not _is_broken(error):
+                if _has_code(error, sqlite3.SQLITE_BUSY) and time.monotonic() < deadline_s:
+                    time.sleep(0.02)  # SQLite itself does not wait while two servers make the file
+                elif not moved and _has_code(error, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                    self._move_aside(error)
+                    moved = True
+                else:
                     return StoreFailed(f"the catalogue can't be written: {error}")
-                self._move_aside(error)
             except Exception as error:  # a write of ours went wrong: the thread must live on
                 self._writer.close()
-                return error
-        return None
+                return StoreFailed(f"the catalogue refused a row: {error}")
 
     def _open(self) -> sqlite3.Connection:
         connection = self._writer.current()
@@ -212,12 +221,17 @@ class _Connection:
 
     def make(self) -> sqlite3.Connection:
         """Open the file, made and upgraded if need be."""
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666))  # by our umask
+        existed = os.path.exists(self._path)
         self._connection = connection = sqlite3.connect(
             self._path, timeout=self._timeout_s, isolation_level=None, check_same_thread=False
         )
-        self._inode = os.stat(self._path).st_ino
         try:
+            # Nothing but SQLite may ever open this file: closing any other descriptor of it drops
+            # the locks that SQLite holds, and the next server to stop would destroy the file.
+            connection.execute("PRAGMA user_version").fetchone()  # makes the file
+            if not existed:
+                _follow_group(self._path)
+            self._inode = os.stat(self._path).st_ino
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute(f"PRAGMA synchronous = {self._synchronous}")
             upgrade(connection)
@@ -233,10 +247,16 @@ class _Connection:
             self._connection = None
 
 
+def _follow_group(path: str) -> None:
+    """Let the folder's group write a new catalogue, if it may write the folder."""
+    if os.stat(os.path.dirname(path)).st_mode & stat.S_IWGRP:
+        os.chmod(path, 0o664)
+
+
 def _record(connection: sqlite3.Connection, arrival: Arrival) -> None:
     known, name = arrival.known, bytes.fromhex(arrival.checksum)
     now_ms = time.time_ns() // 1_000_000
-    connection.execute(_ARRIVE, (name, known.plain_size, now_ms, known.sha256))
+    connection.execute(_ARRIVE, (name, known.plain_size, now_ms, known.sha256, name))
     i = known.identity
     row = (name, arrival.place, str(arrival.form), i.size, i.mtime_ns, i.ctime_ns, i.inode)
     connection.execute(_STORE, (*row, known.plain_size, known.durable))
@@ -258,6 +278,5 @@ def _settle(done: asyncio.Future[None], error: Exception | None) -> None:
         done.set_exception(error)
 
 
-def _is_broken(error: Exception) -> bool:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+def _has_code(error: Exception, *codes: int) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in codes

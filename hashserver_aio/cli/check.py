@@ -13,11 +13,11 @@ import click
 
 from ..settings import DEFAULT_LOCK_TIMEOUT_S
 from ..store.survey import Survey, survey
-from .options import SECONDS
+from .options import FOLDER, SECONDS
 
 
 @click.command()
-@click.argument("directory", type=Path)
+@click.argument("directory", type=FOLDER)
 @click.option("--full", is_flag=True, help="Count every buffer instead of estimating.")
 @click.option(
     "--lock-timeout",

@@ -32,7 +32,7 @@ class Size(click.ParamType[int]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Read a size."""
         match = _SIZE.fullmatch(str(value).strip())
-        if match is None:
+        if match is None or not int(match[1]):
             self.fail(f"{value!r} is no size; write 500M or 2G", param, ctx)
         return int(match[1]) * _UNITS[match[2].lower()]
 
@@ -79,6 +79,9 @@ class Origin(click.ParamType[str]):
         return str(value)
 
 
+# Whether they exist is judged when they are opened, so that a launcher is told too.
+FOLDER = FILE = click.Path(path_type=Path)
+
 PORT = click.IntRange(0, 65535)
 RANGE_PORT = click.IntRange(1, 65535)
 
@@ -93,7 +96,7 @@ LAYOUTS = [str(layout) for layout in s.Layout]
 ALGORITHMS = [str(algorithm) for algorithm in Algorithm]
 
 STORE_OPTIONS = (
-    option("--dir", "directory", env="HASHSERVER_DIRECTORY", type=Path, metavar="DIR",
+    option("--dir", "directory", env="HASHSERVER_DIRECTORY", type=FOLDER, metavar="DIR",
            help="Directory to serve; may also be given without --dir."),
     option("--writable", is_flag=True, env=("HASHSERVER_WRITABLE", "HASHSERVER_WRITEABLE"),
            help="Accept buffers. Without it the server only reads."),
@@ -123,8 +126,8 @@ LISTENING_OPTIONS = (
            help=f"Port to listen on; 0 picks a free one. [default: {s.DEFAULT_PORT}]"),
     option("--port-range", type=RANGE_PORT, nargs=2, default=None, metavar="A B",
            help="Listen on a random free port from A to B."),
-    option("--status-file", type=Path, default=None, metavar="F",
-           help="A launcher's JSON file, to be filled with status and port."),
+    option("--status-file", type=FILE, default=None, metavar="F",
+           help="A launcher's JSON file, which it makes; status and port are added to it."),
     option("--timeout", type=SECONDS, default=None, metavar="S",
            help="Stop when no request was served for S seconds. [default: never]"),
     option("--grace", type=GRACE, default=s.DEFAULT_GRACE_S, show_default=True,

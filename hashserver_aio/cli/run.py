@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,14 @@ from ..errors import HashserverError
 from ..server import logs, serve
 from ..server.status_file import StatusFile
 from ..settings import Listening, Settings
-from .options import LISTENING_OPTIONS, STORE_OPTIONS, listening_settings, store_settings, with_options
+from .options import (
+    FOLDER,
+    LISTENING_OPTIONS,
+    STORE_OPTIONS,
+    listening_settings,
+    store_settings,
+    with_options,
+)
 
 
 class ServerCommand(click.Command):
@@ -43,8 +51,13 @@ class ServerCommand(click.Command):
             raise
 
 
+def _is_typed(name: str) -> bool:
+    source = click.get_current_context().get_parameter_source(name)
+    return source is click.core.ParameterSource.COMMANDLINE
+
+
 def _status_file(arguments: list[str]) -> Path | None:
-    for argument, value in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, value in itertools.zip_longest(arguments, arguments[1:], fillvalue=""):
         name, equals, rest = argument.partition("=")
         if name == "--status-file":
             return Path(rest if equals else value)
@@ -61,7 +74,7 @@ def _report_failure(path: Path | None) -> None:
 
 
 @click.command(cls=ServerCommand)
-@click.argument("positional", metavar="[DIRECTORY]", required=False, type=Path)
+@click.argument("positional", metavar="[DIRECTORY]", required=False, type=FOLDER)
 @with_options(STORE_OPTIONS, LISTENING_OPTIONS)
 def run(positional: Path | None, **given: Any) -> None:
     """Serve the buffers of a directory over HTTP.
@@ -78,7 +91,12 @@ def run(positional: Path | None, **given: Any) -> None:
     """
     logs.configure(given["log_level"], as_json=given["log_format"] == "json")
     if positional is not None:
+        if _is_typed("directory"):
+            raise click.UsageError("Name the directory once: DIRECTORY or --dir DIR.")
         given["directory"] = positional
+    for name, other in (("port", "port_range"), ("port_range", "port")):
+        if _is_typed(name) and not _is_typed(other):
+            given[other] = None  # what is typed stands above what the environment says
     start(store_settings(given), listening_settings(given))
 
 

@@ -12,14 +12,14 @@ import click
 from .. import settings as s
 from ..checksums import Algorithm
 from ..server import logs
-from .options import ALGORITHMS, PORT, RANGE_PORT, SECONDS, Folders, ports
+from .options import ALGORITHMS, FILE, FOLDER, PORT, RANGE_PORT, SECONDS, Folders, ports
 from .run import ServerCommand, start
 
 RANDOM_PORTS = range(49152, 65536)
 
 
 @click.command(name="hashserver", cls=ServerCommand)
-@click.argument("directory", type=Path)
+@click.argument("directory", type=FOLDER)
 @click.option(
     "--extra-dirs",
     type=Folders(),
@@ -48,7 +48,7 @@ RANDOM_PORTS = range(49152, 65536)
     show_default=True,
     help="Seconds after which a lock file is stale.",
 )
-@click.option("--status-file", type=Path, help="JSON file used to report server status.")
+@click.option("--status-file", type=FILE, help="JSON file used to report server status.")
 @click.option("--timeout", type=SECONDS, help="Stop after this many seconds of inactivity.")
 def hashserver(
     directory: Path,

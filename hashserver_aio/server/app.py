@@ -24,6 +24,9 @@ from .errors import errors
 from .keys import ACTIVITY, BUFFERS, SETTINGS
 from .receive import LINGER_S, hang_up_after_refusal
 
+CLEAN_UP_S = 5.0
+"""What handlers that were cancelled at the end get to clean up before their threads are taken."""
+
 HANDLER_ARGS = {
     "auto_decompress": False,  # a compressed body is kept as it is
     "handler_cancellation": True,  # who is gone is not waited for, nor hashed for
@@ -62,6 +65,8 @@ async def _buffers(app: web.Application) -> AsyncIterator[None]:
                 store, catalogue, limit_bytes=settings.max_buffer_bytes, fsync=settings.fsync
             )
             yield
+            app[BUFFERS].close()
+            await app[ACTIVITY].settle(CLEAN_UP_S)
         finally:
             await catalogue.close()
     finally:

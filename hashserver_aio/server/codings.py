@@ -27,7 +27,7 @@ def accepted_forms(request: web.Request) -> tuple[Form, ...]:
 
     With equal weight the smaller one goes first: zstd, gzip, plain.
     """
-    header = request.headers.get("Accept-Encoding")
+    header = ",".join(request.headers.getall("Accept-Encoding", ()))
     if not header:
         return (Form.PLAIN,)
     weights: dict[Form, float] = {}

@@ -5,6 +5,7 @@ Else any page that a user visits could fill a server on the user's own machine.
 
 from __future__ import annotations
 
+import ipaddress
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -36,7 +37,7 @@ async def preflight(request: web.Request, handler: Handler) -> web.StreamRespons
     asked = request.headers.get("Access-Control-Request-Headers")
     if asked:
         headers["Access-Control-Allow-Headers"] = asked
-    return web.Response(text="OK", headers=headers | {"Allow": methods})
+    return web.Response(text="OK", headers=headers)
 
 
 def refuse_foreign_origin(request: web.Request) -> None:
@@ -54,4 +55,18 @@ def _may_write(request: web.Request) -> bool:
     if origin is None:  # no browser, or no other page
         return True
     allowed = request.app[SETTINGS].cors_origins
-    return origin in allowed or "*" in allowed or urlsplit(origin).netloc == request.host
+    return origin in allowed or "*" in allowed or _is_same(origin, request.headers.get("Host", ""))
+
+
+def _is_same(origin: str, host: str) -> bool:
+    """Tell whether a page comes from this server itself.
+
+    By address or as localhost only: any other name may be made to point here by whoever owns it.
+    """
+    try:
+        page = urlsplit(origin)
+        if page.netloc != host or page.hostname is None:
+            return False
+        return page.hostname == "localhost" or bool(ipaddress.ip_address(page.hostname))
+    except ValueError:
+        return False

@@ -48,15 +48,16 @@ def stated_digests(request: web.Request) -> list[StatedDigest]:
 
     Raises: BadDigest, where a header can't be read.
     """
-    stated = []
+    stated: dict[tuple[str, str], StatedDigest] = {}  # of a repeated member the last one counts
     for header in HEADERS:
         for member in filter(None, ",".join(request.headers.getall(header, ())).split(",")):
             match = _MEMBER.fullmatch(member)
             if match is None:
                 raise BadDigest(f"{header} can't be read; write sha-256=:<base64>:")
             if match[1] in _HASHES:
-                stated.append(StatedDigest(header, match[1], _decoded(header, match[2])))
-    return stated
+                expected = _decoded(header, match[2])
+                stated[header, match[1]] = StatedDigest(header, match[1], expected)
+    return list(stated.values())
 
 
 def _decoded(header: str, text: str) -> bytes:

@@ -63,6 +63,10 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return _http_response(error)
     except ConnectionError:
         raise  # the client is gone: there is nobody to answer
+    except OSError as error:  # too many open files, a disk that can't be read
+        if request.writer.output_size:
+            raise
+        return _domain_response(e.from_os_error(error))
     except Exception:
         if request.writer.output_size:
             raise

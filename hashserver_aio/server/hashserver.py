@@ -26,6 +26,8 @@ MAX_LIST_BYTES = 16 * 1024 * 1024
 INLINE_LIST_BYTES = 64 * 1024
 """A longer list is parsed in a thread."""
 
+MIN_BYTES_A_NAME = 67
+
 
 def routes() -> list[web.RouteDef]:
     """Name the routes of this face."""
@@ -102,6 +104,9 @@ async def _names(request: web.Request) -> list[Checksum]:
 def _parse_names(body: bytes) -> list[Checksum]:
     if not body:
         raise BadNameList("missing", "Field required")
+    if len(body) > INLINE_LIST_BYTES and body.count(b",") > len(body) // MIN_BYTES_A_NAME:
+        # Parsing 16 MiB of something else would take seconds and hundreds of megabytes.
+        raise BadNameList("list_type", "Input should be a valid list of names")
     try:
         names = json.loads(body)
     except (ValueError, RecursionError):

@@ -11,7 +11,7 @@ import socket
 
 from ..errors import CannotStart
 
-BACKLOG = 1024
+BACKLOG = 128
 
 
 def bound(host: str, ports: range) -> socket.socket:

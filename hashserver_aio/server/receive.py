@@ -71,6 +71,8 @@ async def receive(request: web.Request, checksum: Checksum) -> bool:
     """
     buffers = request.app[BUFFERS]
     refuse_writing(request)
+    if request.headers.get(hdrs.EXPECT, "100-continue").lower() != "100-continue":
+        raise web.HTTPExpectationFailed(reason="Only 100-continue can be expected")
     async with buffers.arriving(checksum):
         form = sent_form(request)
         claims = stated_digests(request)
@@ -95,7 +97,7 @@ def refuse_writing(request: web.Request) -> None:
 
 
 async def _refuse_held(buffers: Buffers, checksum: Checksum) -> None:
-    if (await buffers.has([checksum], promised=False))[0]:
+    if await buffers.is_good(checksum):
         raise AlreadyHeld(f"{checksum} is held, and If-None-Match allows a new buffer only")
 
 
@@ -120,9 +122,6 @@ def _expects(request: web.Request) -> bool:
 
 async def expect_later(request: web.Request) -> None:
     """Leave it to `receive` to answer an expectation; stands in for aiohttp's early answer."""
-    expect = request.headers.get(hdrs.EXPECT, "")
-    if expect.lower() != "100-continue":
-        raise web.HTTPExpectationFailed(reason="only 100-continue can be expected")
 
 
 @web.middleware

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import io
+import logging
 import os
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from email.utils import formatdate
 from http import HTTPStatus
 
@@ -17,6 +20,7 @@ from aiohttp import web
 from ..blobs import Blob
 from ..buffers import Buffers
 from ..checksums import Checksum
+from ..errors import BufferCorrupt, HashserverError
 from ..store import Form
 from ..store.encodings import CODINGS
 from .codings import accepted_forms
@@ -28,6 +32,12 @@ INLINE_BYTES = 64 * 1024
 """Up to here a read from the page cache and one write cost less than setting up a sendfile."""
 
 PIECE_BYTES = 256 * 1024
+
+SLICE_BYTES = 8 * 1024 * 1024
+SLICE_S = 300.0
+"""Who takes longer than this for a slice (28 kB/s), or for a write, is hung up on."""
+
+log = logging.getLogger(__name__)
 
 
 async def send(request: web.Request, buffers: Buffers, checksum: Checksum) -> web.StreamResponse:
@@ -102,14 +112,15 @@ async def _send_part(
 ) -> web.StreamResponse:
     if blob.file is not None and part.length <= INLINE_BYTES and request.method == "GET":
         body = os.pread(blob.file.fileno(), part.length, part.first)
-        _expect(len(body), part.length)
+        if len(body) != part.length:
+            raise BufferCorrupt(f"File corruption: {blob.checksum} became shorter while it was read.")
         return web.Response(status=status, headers=headers, body=body)
     response = web.StreamResponse(status=status, headers=headers)
     response.content_length = part.length
-    await response.prepare(request)
-    if request.method == "GET":
-        await _write(request, response, blob, part)
-    await response.write_eof()
+    async with _begun(request, response):
+        if request.method == "GET":
+            await _write(request, response, blob, part)
+        await response.write_eof()
     return response
 
 
@@ -124,11 +135,11 @@ async def _send_parts(
     response = web.StreamResponse(status=HTTPStatus.PARTIAL_CONTENT, headers=headers)
     total = sum(map(len, heads)) + sum(part.length for part in ranges) + len(end)
     response.content_length = total
-    await response.prepare(request)
-    for head, part in zip(heads, ranges, strict=True):
-        await response.write(head)
-        await _write(request, response, blob, part)
-    await response.write_eof(end)
+    async with _begun(request, response):
+        for head, part in zip(heads, ranges, strict=True):
+            await response.write(head)
+            await _write(request, response, blob, part)
+        await response.write_eof(end)
     return response
 
 
@@ -139,33 +150,67 @@ def _part_head(boundary: str, part: ByteRange, size: int) -> bytes:
     ).encode()
 
 
+@asynccontextmanager
+async def _begun(request: web.Request, response: web.StreamResponse) -> AsyncIterator[None]:
+    """Begin an answer. What goes wrong from then on can only be told by hanging up."""
+    await response.prepare(request)
+    try:
+        yield
+    except (ConnectionError, TimeoutError, RuntimeError) as error:  # the client went away, or sleeps
+        if isinstance(error, RuntimeError) and not _is_closing(request):
+            raise
+        log.debug("%s hung up on: %r", request.rel_url.raw_path, error)
+        _hang_up(request)
+    except (HashserverError, OSError) as error:
+        log.error("%s can't be sent to its end: %s", request.rel_url.raw_path, error)
+        _hang_up(request)
+
+
+def _is_closing(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
+
+
+def _hang_up(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
+
+
 async def _write(request: web.Request, response: web.StreamResponse, blob: Blob, part: ByteRange) -> None:
     """Send bytes of a blob; headers are out, so whatever goes wrong ends the connection."""
     if blob.pieces is not None:
         sent = 0
         async for piece in blob.pieces:
-            await response.write(piece)
+            await _write_piece(response, piece)
             sent += len(piece)
-        _expect(sent, part.length)
+        _check_sent(sent, part.length)
     elif blob.file is not None and part.length <= INLINE_BYTES:
         await _copy(response, blob.file, part)
     elif blob.file is not None:
         await _sendfile(request, response, blob.file, part)
 
 
+async def _write_piece(response: web.StreamResponse, piece: bytes) -> None:
+    async with asyncio.timeout(SLICE_S):
+        await response.write(piece)
+
+
 async def _sendfile(
     request: web.Request, response: web.StreamResponse, file: io.FileIO, part: ByteRange
 ) -> None:
-    transport = request.transport
-    if transport is None:
-        raise ConnectionResetError("the client is gone")
-    loop = asyncio.get_running_loop()
-    try:
-        sent = await loop.sendfile(transport, file, part.first, part.length, fallback=False)
-    except (NotImplementedError, asyncio.SendfileNotAvailableError):
-        await _copy(response, file, part)  # TLS, or an event loop without sendfile
-    else:
-        _expect(sent, part.length)
+    loop, offset, end = asyncio.get_running_loop(), part.first, part.first + part.length
+    while offset < end:
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError("the client is gone")
+        count = min(SLICE_BYTES, end - offset)
+        try:
+            async with asyncio.timeout(SLICE_S):
+                sent = await loop.sendfile(transport, file, offset, count, fallback=False)
+        except (NotImplementedError, asyncio.SendfileNotAvailableError):
+            # TLS, or an event loop without sendfile
+            return await _copy(response, file, ByteRange(offset, end - offset))
+        _check_sent(sent, count)
+        offset += sent
 
 
 async def _copy(response: web.StreamResponse, file: io.FileIO, part: ByteRange) -> None:
@@ -173,12 +218,12 @@ async def _copy(response: web.StreamResponse, file: io.FileIO, part: ByteRange) 
     while offset < end:
         count = min(PIECE_BYTES, end - offset)
         piece = await asyncio.to_thread(os.pread, file.fileno(), count, offset)
-        _expect(len(piece) or -1, len(piece))
-        await response.write(piece)
+        _check_sent(len(piece), count)
+        await _write_piece(response, piece)
         offset += len(piece)
 
 
-def _expect(sent: int, wanted: int) -> None:
+def _check_sent(sent: int, wanted: int) -> None:
     """Hang up rather than pass off a file that was cut short as the buffer."""
     if sent != wanted:
         raise ConnectionResetError("the file became shorter while it was sent")

@@ -33,6 +33,8 @@ class StatusFile:
 
         Raises: CannotStart, if it does not come within 20 s or is no JSON object.
         """
+        if not await aiofiles.os.path.isdir(path.parent):
+            raise CannotStart(f"status file {path}: its folder does not exist")
         deadline_s = time.monotonic() + WAIT_S
         while True:
             try:

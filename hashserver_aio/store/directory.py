@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 from ..checksums import Checksum
-from ..errors import CannotStart, FormatConflict, StoreFailed, from_os_error
+from ..errors import CannotStart, FormatConflict, HashserverError, StoreFailed, from_os_error
 from ..settings import Layout, Settings
 from . import Sink
 from .encodings import plain_pieces
 from .files import OWN_FOLDER, Form, Identity, StoredFile, open_stored
-from .filesystem import follow_group, has_room, is_network, sync_folder
+from .filesystem import follow_group, has_room, is_network, sync_folder, unwritable_of
 from .format import Format, holds_flat, layout_of, read_format, record_format, settle
 from .layout import PREFIX_MARKER, Place, places
 from .locks import is_locked, remove_shown
@@ -28,6 +29,8 @@ from .streaming import StreamedUpload, feed
 from .temps import TempFolder
 from .threads import Threads
 from .uploads import FOLDER_MODE, Target, Upload
+
+log = logging.getLogger(__name__)
 
 
 class DirectoryStore:
@@ -103,7 +106,7 @@ class DirectoryStore:
     async def close(self) -> None:
         """Wait for the threads, and remove the temp folder."""
         await asyncio.to_thread(self._threads.close)
-        self._temps.close()
+        self._temps.close(self._remove_shown_lock)
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -118,7 +121,7 @@ class DirectoryStore:
     async def _open(self, checksum: Checksum, place: Place, form: Form) -> StoredFile | None:
         arguments = (checksum, place.key, form, place.path(checksum, form))
         if self.is_network:
-            return await self._threads.disk(open_stored, *arguments)
+            return await self._threads.ask(open_stored, *arguments)
         try:
             return open_stored(*arguments)  # a few microseconds, a tenth of a thread's hop
         except OSError as error:
@@ -147,7 +150,7 @@ class DirectoryStore:
 
     async def present(self, checksums: Sequence[Checksum]) -> set[Checksum]:
         """Tell which of these are stored, in whatever form."""
-        return await self._threads.disk(self._present, checksums)
+        return await self._threads.ask(self._present, checksums)
 
     def _present(self, checksums: Sequence[Checksum]) -> set[Checksum]:
         found: set[Checksum] = set()
@@ -158,7 +161,7 @@ class DirectoryStore:
 
     async def sizes(self, checksums: Sequence[Checksum]) -> dict[Checksum, int]:
         """Tell the plain sizes, by the file itself or by what stands beside a compressed form."""
-        return await self._threads.disk(self._sizes, checksums)
+        return await self._threads.ask(self._sizes, checksums)
 
     def _sizes(self, checksums: Sequence[Checksum]) -> dict[Checksum, int]:
         sizes: dict[Checksum, int] = {}
@@ -213,13 +216,17 @@ class DirectoryStore:
         if not self.writable or stored.place != place.key:
             return False
         timeout_s = self._settings.lock_timeout_s
-        return await self._threads.disk(put_aside, stored, place, self.own_folder, timeout_s)
+        try:
+            return await self._threads.disk(put_aside, stored, place, self.own_folder, timeout_s)
+        except HashserverError as error:  # another user's, a read-only disk, ..: it stays
+            log.warning("%s can't be put into quarantine: %s", stored.checksum, error)
+            return False
 
     # -- waiting ---------------------------------------------------------------------------------
 
     async def promise(self, checksum: Checksum) -> None:
         """Announce a buffer; one that is held already needs no announcement."""
-        await self._threads.disk(self._promise, checksum)
+        await self._threads.ask(self._promise, checksum)
 
     def _promise(self, checksum: Checksum) -> None:
         if not held(self._places[0], [checksum]):
@@ -227,11 +234,11 @@ class DirectoryStore:
 
     async def drop_promise(self, checksum: Checksum) -> None:
         """Take a promise back."""
-        await self._threads.disk(self._promises.drop, checksum)
+        await self._threads.ask(self._promises.drop, checksum)
 
     async def pending(self, checksums: Sequence[Checksum]) -> set[Checksum]:
         """Tell which of these are promised, or being uploaded through another server."""
-        return await self._threads.disk(self._pending, checksums)
+        return await self._threads.ask(self._pending, checksums)
 
     def _pending(self, checksums: Sequence[Checksum]) -> set[Checksum]:
         uploaded = self._temps.uploads_elsewhere()
@@ -239,7 +246,7 @@ class DirectoryStore:
 
     async def is_awaited(self, checksum: Checksum) -> bool:
         """Tell whether it is worth waiting for a buffer."""
-        return await self._threads.disk(self._is_awaited, checksum)
+        return await self._threads.ask(self._is_awaited, checksum)
 
     def _is_awaited(self, checksum: Checksum) -> bool:
         locks = [lock for place in self._places for lock in place.locks(checksum)]
@@ -254,14 +261,17 @@ def settle_format(settings: Settings) -> Format:
     for folder in (settings.directory, *settings.extra_dirs):
         if not folder.is_dir():
             raise CannotStart(f"{folder} is not a directory; create it or name another one")
+        if not os.access(folder, os.R_OK | os.X_OK):
+            raise CannotStart(f"user {os.getuid()} may not read {folder}")
     format_ = settle(settings.directory, settings.layout, settings.algorithm)
     if not settings.writable:
         return format_
     if format_.layout is Layout.VAULT:
         raise CannotStart(f"{settings.directory} is a vault, which is read-only: leave out --writable")
-    if not os.access(settings.directory, os.W_OK | os.X_OK):
+    unwritable = unwritable_of(settings.directory)
+    if unwritable is not None:
         raise CannotStart(
-            f"{settings.directory} can't be written by user {os.getuid()}: "
+            f"{unwritable} can't be written by user {os.getuid()}: "
             "change its owner or mode, or leave out --writable"
         )
     return format_

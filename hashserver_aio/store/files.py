@@ -5,9 +5,11 @@ A file is opened once and then only its descriptor is trusted: what was checked 
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import stat
+import time
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -28,8 +30,16 @@ class Form(StrEnum):
 
 FORMS = tuple(Form)
 
+LAST_DATE_S = 253_402_300_799.0
+"""The end of the year 9999."""
+
 OWN_FOLDER = ".hashserver-aio"
 """The one folder of ours inside a store's directory."""
+
+
+def is_absence(error: OSError) -> bool:
+    """Tell whether an error means that there is no such file; any other must not look like that."""
+    return error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
 
 
 def parse_name(name: str) -> tuple[Checksum, Form] | None:
@@ -48,6 +58,19 @@ class Identity:
     mtime_ns: int
     ctime_ns: int
     inode: int
+
+    @property
+    def modified_s(self) -> float:
+        """Seconds since the epoch at the last change of content, within what a date can say."""
+        return min(max(0.0, self.mtime_ns / 1e9), LAST_DATE_S)
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since anything about the file changed; negative if its clock is ahead of ours.
+
+        By ctime, which nobody can set: mtime may be anything.
+        """
+        return time.time() - self.ctime_ns / 1e9
 
     @classmethod
     def of(cls, status: os.stat_result) -> Identity:
@@ -91,8 +114,10 @@ def open_stored(checksum: Checksum, place: str, form: Form, path: str) -> Stored
     try:
         # O_NONBLOCK: a named pipe put there must not hang the server.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    except OSError as error:
+        if is_absence(error):
+            return None
+        raise
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)

@@ -14,10 +14,14 @@ import time
 from collections.abc import Iterable, Iterator
 
 from ..checksums import Checksum
+from ..errors import Busy
 from .temps import TempFolder
 
 SHOWN_AFTER_S = 1.0
 REFRESHED_EVERY_S = 10.0
+
+COMMIT_WAIT_S = 5.0
+"""A commit under the lock takes the time of a rename and a sync."""
 
 
 def is_locked(paths: Iterable[str], timeout_s: float) -> bool:
@@ -46,10 +50,22 @@ def commit_lock(folder: str, checksum: Checksum) -> Iterator[None]:
         os.makedirs(folder, exist_ok=True)
         descriptor = os.open(path, flags, 0o664)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _lock_soon(descriptor)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock_soon(descriptor: int) -> None:
+    """Take a lock that others hold for milliseconds; one that is stopped must not stop us."""
+    deadline_s = time.monotonic() + COMMIT_WAIT_S
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline_s:
+                raise Busy("another server holds this buffer's lock; try again") from None
+            time.sleep(0.005)
 
 
 class ShownLock:
@@ -65,6 +81,11 @@ class ShownLock:
         self._temporary: str | None = None
         self._ended = False
         self._turn = threading.Lock()  # an upload may end in one thread while another one shows it
+
+    @property
+    def ended(self) -> bool:
+        """Whether the upload is over."""
+        return self._ended
 
     def show(self) -> None:
         """Make the lock file, or make it fresh again; one of another program's is left alone."""

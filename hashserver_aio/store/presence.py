@@ -12,8 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from itertools import islice
 
-from ..checksums import CHECKSUM_DIGITS, Checksum
-from .files import FORMS
+from ..checksums import Checksum
+from .files import FORMS, is_absence, parse_name
 from .layout import Place
 
 _ENTRIES_PER_NAME = 10
@@ -21,9 +21,6 @@ _ENTRIES_PER_NAME = 10
 of 200 to 40,000 entries); some distance is kept because what is listed may be of no use."""
 
 _ASKED_ONE_BY_ONE = 4
-
-ABSENT = (FileNotFoundError, NotADirectoryError)
-"""Any other error is no answer: a disk that fails must not look empty."""
 
 
 def held(place: Place, checksums: Iterable[Checksum]) -> set[Checksum]:
@@ -46,13 +43,16 @@ def _held_in(folder: str, checksums: list[Checksum]) -> set[Checksum]:
     limit = _ENTRIES_PER_NAME * len(checksums)
     try:
         with os.scandir(folder) as entries:
-            names = [entry.name for entry in islice(entries, limit + 1)]
-    except ABSENT:
-        return set()
-    if len(names) > limit:
+            listed = list(islice(entries, limit + 1))
+    except OSError as error:
+        if is_absence(error):
+            return set()
+        raise
+    if len(listed) > limit:
         return {checksum for checksum in checksums if _is_file(folder, checksum)}
-    listed = {name[:CHECKSUM_DIGITS] for name in names if name[CHECKSUM_DIGITS:] in FORMS}
-    return {checksum for checksum in checksums if checksum in listed}
+    asked = set(checksums)
+    named = ((parse_name(entry.name), entry) for entry in listed)
+    return {name[0] for name, entry in named if name and name[0] in asked and entry.is_file()}
 
 
 def _is_file(folder: str, checksum: Checksum) -> bool:
@@ -60,18 +60,24 @@ def _is_file(folder: str, checksum: Checksum) -> bool:
 
 
 def _is_regular(path: str) -> bool:
+    return _regular_size(path) is not None
+
+
+def _regular_size(path: str) -> int | None:
     try:
-        return stat.S_ISREG(os.stat(path).st_mode)
-    except ABSENT:
-        return False
+        status = os.stat(path)
+    except OSError as error:
+        if is_absence(error):
+            return None
+        raise
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def size_of(place: Place, checksum: Checksum) -> int | None:
     """Tell a held buffer's plain size; None where only reading a compressed form would tell it."""
-    try:
-        return os.stat(place.path(checksum)).st_size
-    except OSError:
-        pass
+    size = _regular_size(place.path(checksum))
+    if size is not None:
+        return size
     try:
         with open(place.sidecar(checksum), "rb") as file:
             return max(0, int(file.read(32)))

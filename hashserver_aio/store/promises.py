@@ -6,6 +6,7 @@ A promise expires by the modification time of its file; a server that dies leave
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 
@@ -15,7 +16,9 @@ from ..errors import Busy
 PROMISE_TTL_S = 600.0
 
 MAX_PROMISES = 100_000
-"""A process makes no more than this at a time: each costs a file."""
+"""There are about as many at a time, and no more: each costs a file."""
+
+TIDIED_EVERY_S = 60.0
 
 _LIST_ABOVE = 64
 """Listing the folder is cheaper than asking for more names than this one by one."""
@@ -27,24 +30,32 @@ class Promises:
     def __init__(self, folder: str, prepare: Callable[[], None]) -> None:
         self._folder = folder
         self._prepare = prepare
-        self._made: dict[Checksum, float] = {}
+        self._count = 0
+        self._tidied_s = 0.0
+        self._turn = threading.Lock()
 
     def make(self, checksum: Checksum) -> None:
         """Promise a buffer, or promise it anew.
 
         Raises: Busy, when too many are promised; OSError.
         """
-        if len(self._made) >= MAX_PROMISES and checksum not in self._made:
-            self._forget_expired()
-            if len(self._made) >= MAX_PROMISES:
-                raise Busy(f"{MAX_PROMISES} buffers are promised already; upload some of them first")
+        self._keep_bounded()
         try:
             self._touch(checksum)
         except FileNotFoundError:
             self._prepare()
             os.makedirs(self._folder, exist_ok=True)
             self._touch(checksum)
-        self._made[checksum] = time.time() + PROMISE_TTL_S
+
+    def _keep_bounded(self) -> None:
+        """Count, and now and then remove what has expired."""
+        with self._turn:
+            self._count += 1
+            if time.monotonic() - self._tidied_s > TIDIED_EVERY_S:
+                self._tidied_s = time.monotonic()
+                self._count = self.remove_expired()
+            if self._count >= MAX_PROMISES:
+                raise Busy(f"{MAX_PROMISES} buffers are promised already; upload some of them first")
 
     def _touch(self, checksum: Checksum) -> None:
         path = f"{self._folder}/{checksum}"
@@ -55,13 +66,8 @@ class Promises:
         finally:
             os.close(descriptor)
 
-    def _forget_expired(self) -> None:
-        now = time.time()
-        self._made = {checksum: at for checksum, at in self._made.items() if at > now}
-
     def drop(self, checksum: Checksum) -> None:
         """Take a promise back, whoever made it; if there is none, do nothing."""
-        self._made.pop(checksum, None)
         try:
             os.unlink(f"{self._folder}/{checksum}")
         except OSError:
@@ -85,12 +91,16 @@ class Promises:
                 return set()
         return {checksum for checksum in asked if self.is_made(checksum)}
 
-    def remove_expired(self) -> None:
-        """Remove the files of promises that ran out; done when a server starts."""
+    def remove_expired(self) -> int:
+        """Remove the files of promises that ran out; the number of those that have not."""
         try:
             names = os.listdir(self._folder)
         except OSError:
-            return
+            return 0
+        live = 0
         for name in names:
-            if not self.is_made(Checksum(name)):
+            if self.is_made(Checksum(name)):
+                live += 1
+            else:
                 self.drop(Checksum(name))
+        return live

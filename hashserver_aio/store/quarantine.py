@@ -43,8 +43,8 @@ def put_aside(stored: StoredFile, place: Place, own_folder: str, lock_timeout_s:
 
 
 def _is_left_alone(stored: StoredFile, place: Place, lock_timeout_s: float) -> bool:
-    changed_s = max(stored.identity.mtime_ns, stored.identity.ctime_ns) / 1e9
-    old = time.time() - changed_s > lock_timeout_s
+    age_s = stored.identity.age_s
+    old = age_s < 0 or age_s > lock_timeout_s
     return old and not is_locked(place.locks(stored.checksum), lock_timeout_s)
 
 

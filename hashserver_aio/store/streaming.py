@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from itertools import islice
 
-from ..errors import check_size
+from ..errors import HashserverError, check_size
 from . import Sink
 from .encodings import UPLOAD_WINDOW_LOG, plain_pieces
 from .files import Identity
@@ -63,7 +63,8 @@ class StreamedUpload:
         delay_s = SHOWN_AFTER_S
         while True:
             await asyncio.sleep(delay_s)
-            await self._threads.disk(self._upload.show_lock)
+            with contextlib.suppress(HashserverError):  # the upload will meet the same, and say so
+                await self._threads.disk(self._upload.show_lock)
             delay_s = REFRESHED_EVERY_S
 
     async def write(self, piece: bytes) -> None:

@@ -17,7 +17,7 @@ from ..checksums import CHECKSUM_DIGITS, Algorithm
 from ..errors import FormatConflict
 from ..settings import Layout
 from .files import OWN_FOLDER, parse_name
-from .filesystem import file_system_type
+from .filesystem import file_system_type, unwritable_of
 from .format import Detected, Format, detect
 from .layout import VAULT_FOLDERS
 
@@ -77,8 +77,9 @@ def survey(directory: Path, *, full: bool, lock_timeout_s: float, progress: Prog
         found.stale_locks += _stale_locks(directory, [".LOCK"], lock_timeout_s)
     found.temps = len(_entries(directory / OWN_FOLDER / "tmp", 1000))
     found.quarantined = len(_entries(directory / OWN_FOLDER / "quarantine", 1000))
-    if not os.access(directory, os.W_OK):
-        found.remarks.append(f"user {os.getuid()} may not write it: --writable would be refused")
+    unwritable = unwritable_of(directory)
+    if unwritable is not None:
+        found.remarks.append(f"user {os.getuid()} may not write {unwritable}: no --writable")
     return found
 
 

@@ -86,10 +86,12 @@ class TempFolder:
             os.close(self._lock_descriptor)
             self._lock_descriptor = None
 
-    def close(self) -> None:
-        """Remove the folder with all that is in it, and let go of the lock."""
+    def close(self, clean_up: Callable[[str, Checksum], None]) -> None:
+        """Remove the folder with all that is in it, and let go of the lock; see `remove_stale`."""
         if self._lock_descriptor is None:
             return
+        for name, checksum in _buffers_in(self.path).items():
+            clean_up(f"{self.path}/{name}", checksum)
         shutil.rmtree(self.path, ignore_errors=True)
         with contextlib.suppress(OSError):
             os.unlink(self.path + _LOCK_SUFFIX)

@@ -22,15 +22,20 @@ DISK_THREADS = 16
 """Commits wait for the disk, not for a core: 16 at a time share the journal's commits and cost
 less than half of one after the other (measured on ext4; syncfs was no cheaper)."""
 
+ASKING_THREADS = 4
+"""Looking takes microseconds; but one question may be about 100,000 names."""
+
 HASH_THREADS = max(2, os.cpu_count() or 1)
-"""What waits for a core; a piece of at most a few megabytes is one turn, so that all go forward."""
+"""What takes a core, also to write an upload and to read a file: a few megabytes are one turn, so
+that all go forward."""
 
 
 class Threads:
-    """Two pools: jobs that wait for the disk don't wait for those that hash."""
+    """Three pools: who only asks does not wait for commits, and neither for those that hash."""
 
     def __init__(self) -> None:
         self._disk = ThreadPoolExecutor(DISK_THREADS, "disk")
+        self._asking = ThreadPoolExecutor(ASKING_THREADS, "ask")
         self._hashing = ThreadPoolExecutor(HASH_THREADS, "hash")
 
     async def disk(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -39,6 +44,10 @@ class Threads:
         Raises: NoSpace, StoreFailed or Busy for an OSError.
         """
         return await finished(self._disk.submit(function, *args, **kwargs))
+
+    async def ask(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function that looks at the directory; errors as for `disk`."""
+        return await finished(self._asking.submit(function, *args, **kwargs))
 
     async def hash(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function that needs a core for some milliseconds; errors as for `disk`."""
@@ -51,6 +60,7 @@ class Threads:
     def close(self) -> None:
         """Wait for all jobs."""
         self._disk.shutdown()
+        self._asking.shutdown()
         self._hashing.shutdown()
 
 

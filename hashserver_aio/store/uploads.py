@@ -100,8 +100,9 @@ class Upload:
 
     def show_lock(self) -> None:
         """Show other programs that this buffer is being written; may be called at any time."""
-        self._target.make_folder(self.checksum)
-        self._lock.show()
+        if not self._lock.ended:
+            self._target.make_folder(self.checksum)
+            self._lock.show()
 
     def commit(self, plain_size: int) -> Identity:
         """Make the buffer visible, whole and durable.

@@ -60,7 +60,7 @@ class Buffers:
     # -- getting ---------------------------------------------------------------------------------
 
     async def open(
-        self, checksum: Checksum, accepted: Sequence[Form] = (), *, seekable: bool = False
+        self, checksum: Checksum, accepted: Sequence[Form] = (Form.PLAIN,), *, seekable: bool = False
     ) -> Blob:
         """Open a buffer; if it is promised, being uploaded or being written, wait for it.
 
@@ -68,7 +68,6 @@ class Buffers:
         decompressed, into a file if it is to be `seekable` and not too big for that.
         Raises: BufferNotFound, BufferCorrupt, Busy, StoreFailed.
         """
-        accepted = accepted or (Form.PLAIN,)
         look_again = True
         deadline_s = time.monotonic() + MAX_WAIT_S
         corrupt: BufferCorrupt | None = None
@@ -147,13 +146,18 @@ class Buffers:
 
     async def is_good(self, checksum: Checksum) -> bool:
         """Tell whether a buffer could be served now, without waiting for it."""
+        return await self._size(checksum) is not None
+
+    async def _size(self, checksum: Checksum) -> int | None:
+        """Tell the plain size of what could be served now; this may have to read it."""
         try:
             blob = await self._open_now(checksum, (Form.PLAIN,), False)
         except BufferCorrupt:
-            return False
-        if blob is not None:
-            blob.close()
-        return blob is not None
+            return None
+        if blob is None:
+            return None
+        blob.close()
+        return blob.size
 
     async def has(self, checksums: Sequence[Checksum], *, promised: bool = True) -> list[bool]:
         """Tell which of these are stored, or, if `promised`, promised or being uploaded."""
@@ -167,13 +171,9 @@ class Buffers:
         sizes = await self.store.sizes(checksums)
         missing = [checksum for checksum in checksums if checksum not in sizes]
         for checksum in await self.store.present(missing) if missing else ():
-            try:
-                blob = await self._open_now(checksum, (Form.PLAIN,), False)
-            except BufferCorrupt:
-                continue
-            if blob is not None:
-                sizes[checksum] = blob.size
-                blob.close()
+            size = await self._size(checksum)
+            if size is not None:
+                sizes[checksum] = size
         missing = [checksum for checksum in checksums if checksum not in sizes]
         pending = await self._pending(missing) if missing else set()
         return [sizes.get(c, -1 if c in pending else None) for c in checksums]

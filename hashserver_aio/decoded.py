@@ -15,6 +15,7 @@ from .catalogue import Known
 from .checksums import Checksum, Digester
 from .errors import BufferCorrupt, NoSpace
 from .store import Store, StoredFile
+from .store.filesystem import write_all
 
 MAX_COPIES = 16
 MAX_BYTES = 1024 * 1024 * 1024
@@ -91,6 +92,4 @@ class _Copy:
     def update(self, data: bytes | memoryview, /) -> None:
         """Take the next bytes."""
         self.digester.update(data)
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self.file.fileno(), view) :]
+        write_all(self.file.fileno(), data)

@@ -12,6 +12,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 
 from hashserver_aio import Settings, create_app
+from hashserver_aio.store import Sink, StoredFile
+from hashserver_aio.store.directory import DirectoryStore
 
 from .peers import Peer
 from .servers import RunningServer
@@ -72,3 +74,17 @@ async def peers(start_server: ServerFactory, directory: Path) -> AsyncIterator[t
     await second.session.close()
     assert [await asyncio.to_thread(server.stop) for server in servers] == [0, 0]
     assert not any((directory / ".hashserver-aio").glob("tmp/*"))
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What stored files were read to be hashed, in order."""
+    names: list[str] = []
+    read = DirectoryStore.read
+
+    async def counted(self: DirectoryStore, stored: StoredFile, sink: Sink) -> None:
+        names.append(stored.checksum)
+        await read(self, stored, sink)
+
+    monkeypatch.setattr(DirectoryStore, "read", counted)
+    return names

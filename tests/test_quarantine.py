@@ -236,20 +236,6 @@ async def test_replaced_while_hashed(
     assert came
 
 
-@pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What stored files were read to be hashed, in order."""
-    names: list[str] = []
-    read = DirectoryStore.read
-
-    async def counted(self: DirectoryStore, stored: StoredFile, sink: Sink) -> None:
-        names.append(stored.checksum)
-        await read(self, stored, sink)
-
-    monkeypatch.setattr(DirectoryStore, "read", counted)
-    return names
-
-
 async def test_hashed_once(start_client: ClientFactory, directory: Path, reads: list[str]) -> None:
     """A file of another program is hashed once, however many ask for it, and by whom."""
     lay(directory, BODY)

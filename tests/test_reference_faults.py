@@ -8,13 +8,9 @@ import json
 import os
 import socket
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-
-from hashserver_aio.store import Sink, StoredFile
-from hashserver_aio.store.directory import DirectoryStore
 
 from .conftest import Client, ClientFactory, ServerFactory
 from .test_bad_input import files, head, statuses
@@ -218,35 +214,21 @@ async def test_promise_kept_through_process(
     assert await waiting == (200, BODY)
 
 
-@pytest.fixture
-def hashed(monkeypatch: pytest.MonkeyPatch) -> Sequence[str]:
-    """Tell which stored files were read to be hashed."""
-    names: list[str] = []
-    read = DirectoryStore.read
-
-    async def reading(self: DirectoryStore, stored: StoredFile, sink: Sink) -> None:
-        names.append(stored.checksum)
-        await read(self, stored, sink)
-
-    monkeypatch.setattr(DirectoryStore, "read", reading)
-    return names
-
-
 @pytest.mark.parametrize("writable", [True, False])
 async def test_get_does_not_hash_again(
-    start_client: ClientFactory, directory: Path, hashed: Sequence[str], writable: bool
+    start_client: ClientFactory, directory: Path, reads: list[str], writable: bool
 ) -> None:
     """Another program's file is hashed once, before its first byte is sent; our own never again."""
     client = await start_client(writable=writable)
     if writable:
         assert (await client.put(PATH, data=BODY)).status == 200
-        assert await get(client) == (200, BODY) and hashed == []
+        assert await get(client) == (200, BODY) and reads == []
     written_by_others(directory)
     await asyncio.sleep(1.2)  # a younger file could still change without a trace
     for first in range(3):
         part = await client.get(PATH, headers={"Range": f"bytes={first}-{first}"})
         assert (part.status, await part.read()) == (206, BODY[first : first + 1])
-    assert hashed == [NAME]
+    assert reads == [NAME]
 
 
 async def test_get_writes_nothing(start_client: ClientFactory, directory: Path) -> None:

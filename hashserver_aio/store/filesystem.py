@@ -57,6 +57,13 @@ def sync_folder(path: str) -> None:
         os.close(descriptor)
 
 
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    """Write bytes to the last one: a single write may take fewer."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
 def follow_group(directory: str) -> None:
     """Let this process make files for the directory's group, where the group may write it.
 

@@ -56,11 +56,7 @@ def _held_in(folder: str, checksums: list[Checksum]) -> set[Checksum]:
 
 
 def _is_file(folder: str, checksum: Checksum) -> bool:
-    return any(_is_regular(f"{folder}/{checksum}{form}") for form in FORMS)
-
-
-def _is_regular(path: str) -> bool:
-    return _regular_size(path) is not None
+    return any(_regular_size(f"{folder}/{checksum}{form}") is not None for form in FORMS)
 
 
 def _regular_size(path: str) -> int | None:

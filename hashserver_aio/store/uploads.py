@@ -13,7 +13,7 @@ import threading
 from ..checksums import Checksum
 from ..settings import Layout
 from .files import Form, Identity, read_from_start
-from .filesystem import sync_folder
+from .filesystem import sync_folder, write_all
 from .layout import Place
 from .locks import ShownLock, commit_lock
 from .promises import Promises
@@ -90,9 +90,7 @@ class Upload:
 
         Raises: OSError.
         """
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
+        write_all(self._descriptor, data)
 
     def reader(self) -> io.BufferedReader:
         """Read what was written from its start."""

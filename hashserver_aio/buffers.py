@@ -8,32 +8,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, aclosing, asynccontextmanager
-from dataclasses import replace
+from collections.abc import Sequence
+from contextlib import ExitStack, aclosing
 
 from .blobs import Blob
-from .bodies import Body, Claim, read_small
-from .bodies import pieces as pieces_of
-from .catalogue import Arrival, Catalogue, Known
-from .checksums import Checksum, Digester
+from .catalogue import Catalogue
+from .checksums import Checksum
 from .decoded import DecodedFiles
-from .errors import (
-    BufferCorrupt,
-    BufferNotFound,
-    Busy,
-    ChecksumMismatch,
-    StoreFailed,
-    check_size,
-)
-from .store import FORMS, Form, Identity, Store, StoredFile
+from .errors import BufferCorrupt, BufferNotFound, Busy, StoreFailed
+from .intake import Intake
+from .store import FORMS, Form, Store, StoredFile
 from .verifying import FileChanged, Verifier
 from .waiting import MAX_WAIT_S, Waiting
 
 log = logging.getLogger(__name__)
-
-MAX_DISTRUSTED = 10_000
-"""Once so many writes have failed, every body is taken until the server is started anew."""
 
 MAX_REOPENED = 10
 """So often a file that changes while it is hashed is opened anew before the client is told to wait."""
@@ -44,13 +32,11 @@ class Buffers:
 
     def __init__(self, store: Store, catalogue: Catalogue, *, limit_bytes: int | None, fsync: bool) -> None:
         self.store = store
-        self.limit_bytes = limit_bytes
         self._catalogue = catalogue
-        self._fsync = fsync
         self._waiting = Waiting()
+        self.intake = Intake(store, catalogue, self._waiting, limit_bytes=limit_bytes, fsync=fsync)
         self._verifier = Verifier(store, catalogue)
         self._decoded = DecodedFiles(store)
-        self._distrusted: set[Checksum] = set()
 
     def close(self) -> None:
         """Let nobody wait any longer."""
@@ -185,115 +171,3 @@ class Buffers:
     async def promise(self, checksum: Checksum) -> None:
         """Announce a buffer: who asks for it waits for it. Raises: Busy, NoSpace, StoreFailed."""
         await self.store.promise(checksum)
-
-    async def is_held(self, checksum: Checksum, form: Form) -> bool:
-        """Tell whether a form is stored, known to be good, and durable; make it durable if need be.
-
-        Of a file not verified yet, in an extra directory, or whose sync failed, this is False.
-        Raises: StoreFailed.
-        """
-        if checksum in self._distrusted or len(self._distrusted) >= MAX_DISTRUSTED:
-            return False
-        async with aclosing(self.store.find(checksum, (form,))) as found:
-            async for stored in found:
-                with stored.file:
-                    known = self._catalogue.known(checksum, stored.place, form)
-                    if stored.place or known is None or known.identity != stored.identity:
-                        return False
-                    if self._fsync and not known.durable:
-                        await self.store.sync(stored)
-                        await self._record(checksum, form, replace(known, durable=True))
-                    await self.store.drop_promise(checksum)
-                    return True
-        return False
-
-    # -- putting ---------------------------------------------------------------------------------
-
-    @asynccontextmanager
-    async def arriving(self, checksum: Checksum) -> AsyncIterator[None]:
-        """Hold, from its first look at the request to its end, that an upload is under way.
-
-        However it ends, nobody waits for this upload any longer.
-        """
-        self._waiting.begin(checksum)
-        try:
-            yield
-        except BaseException as error:
-            if isinstance(error, StoreFailed):
-                self._distrust(checksum)
-            if not self._waiting.is_uploading(checksum, besides=1):
-                await self.store.drop_promise(checksum)
-            raise
-        finally:
-            self._waiting.end(checksum)
-
-    async def put(
-        self, checksum: Checksum, body: Body, form: Form = Form.PLAIN, claims: Sequence[Claim] = ()
-    ) -> None:
-        """Store a buffer from a body in some form. When this returns it is whole, good and durable.
-
-        However it ends, no temp file is left.
-        Raises: ChecksumMismatch, DigestMismatch, BadEncoding, BufferTooLarge, UploadCut, NoSpace,
-        StoreFailed.
-        """
-        async with self.arriving(checksum):
-            digester = Digester(self.store.format.algorithm)
-            head, whole = await read_small(body) if form is Form.PLAIN else (b"", False)
-            if whole:
-                digester.update(head)
-                for claim in claims:
-                    claim.update(head)
-                self._check(checksum, digester, claims)
-                identity = await self.store.put(checksum, head)
-            else:
-                identity = await self._stream(checksum, head, body, form, digester, claims)
-            known = Known(identity, digester.size, digester.sha256, durable=self._fsync)
-            await self._record(checksum, form, known)
-            if len(self._distrusted) < MAX_DISTRUSTED:
-                self._distrusted.discard(checksum)
-            log.info("put %s %d", checksum, digester.size)
-
-    def _distrust(self, checksum: Checksum) -> None:
-        """Take a buffer's body again next time, because a sync of it may have failed.
-
-        The kernel may have dropped what it could not write: a second sync that goes well says nothing.
-        """
-        if len(self._distrusted) < MAX_DISTRUSTED:
-            self._distrusted.add(checksum)
-
-    async def _stream(
-        self,
-        checksum: Checksum,
-        head: bytes,
-        body: Body,
-        form: Form,
-        digester: Digester,
-        claims: Sequence[Claim],
-    ) -> Identity:
-        plain = form is Form.PLAIN
-        upload = self.store.upload(checksum, form, (digester, *claims) if plain else claims)
-        try:
-            await upload.open()
-            async for piece in pieces_of(head, body, self.limit_bytes):
-                await upload.write(piece)
-            await upload.finish()
-            if not plain:
-                await upload.verify(digester, self.limit_bytes)
-            self._check(checksum, digester, claims)
-            return await upload.commit(digester.size)
-        finally:
-            await upload.abort()
-
-    def _check(self, checksum: Checksum, digester: Digester, claims: Sequence[Claim]) -> None:
-        check_size(digester.size, self.limit_bytes)
-        for claim in claims:
-            claim.check()
-        if digester.checksum != checksum:
-            raise ChecksumMismatch(f"the bytes hash to {digester.checksum}, not to {checksum}")
-
-    async def _record(self, checksum: Checksum, form: Form, known: Known) -> None:
-        """Catalogue what is on the disk; if that fails the buffer is none the less stored."""
-        try:
-            await self._catalogue.record(Arrival(checksum, "", form, known))
-        except StoreFailed as error:
-            log.warning("%s is stored, but not catalogued: %s", checksum, error)

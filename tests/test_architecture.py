@@ -20,7 +20,7 @@ ROOMS: tuple[frozenset[str], ...] = (
     frozenset({"settings"}),
     frozenset({"store"}),
     frozenset({"catalogue"}),
-    frozenset({"blobs", "bodies", "waiting", "verifying", "decoded", "buffers"}),
+    frozenset({"blobs", "bodies", "waiting", "verifying", "decoded", "intake", "buffers"}),
     frozenset({"server"}),
     frozenset({"cli"}),
     frozenset({"__init__", "__main__"}),

@@ -245,15 +245,15 @@ class World:
         """Do something to one form of a body, in the directory and in the model."""
         path = path_of(self.directory, self.layout, name(body), form)
         if action == "put":
-            await self.buffers.put(name(body), Sent(CODERS[form](body)), form)
+            await self.buffers.intake.put(name(body), Sent(CODERS[form](body)), form)
             self.good[body][form] = True
-            assert await self.buffers.is_held(name(body), form)
+            assert await self.buffers.intake.is_held(name(body), form)
         elif action == "put other":
             with pytest.raises(ChecksumMismatch):
-                await self.buffers.put(name(body), Sent(CODERS[form](body + b"?")), form)
+                await self.buffers.intake.put(name(body), Sent(CODERS[form](body + b"?")), form)
         elif action == "cut":
             with pytest.raises(UploadCut):
-                await self.buffers.put(name(body), Sent(CODERS[form](body), cut=True), form)
+                await self.buffers.intake.put(name(body), Sent(CODERS[form](body), cut=True), form)
         elif action == "delete":
             path.unlink(missing_ok=True)
             self.good[body].pop(form, None)
@@ -275,7 +275,7 @@ class World:
         if all(forms.values()):
             assert await self.buffers.sizes([checksum, ABSENT]) == [len(body) if forms else None, None]
         for each in FORMS:
-            assert forms.get(each) or not await self.buffers.is_held(checksum, each)
+            assert forms.get(each) or not await self.buffers.intake.is_held(checksum, each)
 
 
 ACTIONS = st.sampled_from(["put", "put", "put other", "cut", "delete", "write", "corrupt"])

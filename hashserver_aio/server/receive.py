@@ -73,16 +73,16 @@ async def receive(request: web.Request, checksum: Checksum) -> bool:
     refuse_writing(request)
     if request.headers.get(hdrs.EXPECT, "100-continue").lower() != "100-continue":
         raise web.HTTPExpectationFailed(reason="Only 100-continue can be expected")
-    async with buffers.arriving(checksum):
+    async with buffers.intake.arriving(checksum):
         form = sent_form(request)
         claims = stated_digests(request)
         if request.headers.get(hdrs.IF_NONE_MATCH, "").strip() == "*":
             await _refuse_held(buffers, checksum)
-        if await buffers.is_held(checksum, form):
+        if await buffers.intake.is_held(checksum, form):
             return False
         _refuse_size(request, buffers)
         await _continue(request)
-        await buffers.put(checksum, RequestBody(request), form, claims)
+        await buffers.intake.put(checksum, RequestBody(request), form, claims)
     return True
 
 
@@ -103,7 +103,7 @@ async def _refuse_held(buffers: Buffers, checksum: Checksum) -> None:
 
 def _refuse_size(request: web.Request, buffers: Buffers) -> None:
     size = request.content_length or 0
-    check_size(size, buffers.limit_bytes)
+    check_size(size, buffers.intake.limit_bytes)
     if not buffers.store.has_room(size):
         raise NoSpace("no room left on the server's disk for a buffer of this size")
 

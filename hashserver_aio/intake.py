@@ -1,0 +1,148 @@
+"""What comes in: uploads, from the first look at a request to the disk.
+
+When `put` returns, a buffer is whole, good and durable; until then nobody is promised anything.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+
+from .bodies import Body, Claim, read_small
+from .bodies import pieces as pieces_of
+from .catalogue import Arrival, Catalogue, Known
+from .checksums import Checksum, Digester
+from .errors import ChecksumMismatch, StoreFailed, check_size
+from .store import Form, Identity, Store
+from .waiting import Waiting
+
+log = logging.getLogger(__name__)
+
+MAX_DISTRUSTED = 10_000
+"""Once so many writes have failed, every body is taken until the server is started anew."""
+
+
+class Intake:
+    """Takes buffers in, and wakes who waits for them."""
+
+    def __init__(
+        self, store: Store, catalogue: Catalogue, waiting: Waiting, *, limit_bytes: int | None, fsync: bool
+    ) -> None:
+        self.limit_bytes = limit_bytes
+        self._store = store
+        self._catalogue = catalogue
+        self._waiting = waiting
+        self._fsync = fsync
+        self._distrusted: set[Checksum] = set()
+
+    async def is_held(self, checksum: Checksum, form: Form) -> bool:
+        """Tell whether a form is stored, known to be good, and durable; make it durable if need be.
+
+        Of a file not verified yet, in an extra directory, or whose sync failed, this is False.
+        Raises: StoreFailed.
+        """
+        if checksum in self._distrusted or len(self._distrusted) >= MAX_DISTRUSTED:
+            return False
+        async with aclosing(self._store.find(checksum, (form,))) as found:
+            async for stored in found:
+                with stored.file:
+                    known = self._catalogue.known(checksum, stored.place, form)
+                    if stored.place or known is None or known.identity != stored.identity:
+                        return False
+                    if self._fsync and not known.durable:
+                        await self._store.sync(stored)
+                        await self._record(checksum, form, replace(known, durable=True))
+                    await self._store.drop_promise(checksum)
+                    return True
+        return False
+
+    @asynccontextmanager
+    async def arriving(self, checksum: Checksum) -> AsyncIterator[None]:
+        """Hold, from its first look at the request to its end, that an upload is under way.
+
+        However it ends, nobody waits for this upload any longer.
+        """
+        self._waiting.begin(checksum)
+        try:
+            yield
+        except BaseException as error:
+            if isinstance(error, StoreFailed):
+                self._distrust(checksum)
+            if not self._waiting.is_uploading(checksum, besides=1):
+                await self._store.drop_promise(checksum)
+            raise
+        finally:
+            self._waiting.end(checksum)
+
+    async def put(
+        self, checksum: Checksum, body: Body, form: Form = Form.PLAIN, claims: Sequence[Claim] = ()
+    ) -> None:
+        """Store a buffer from a body in some form. When this returns it is whole, good and durable.
+
+        However it ends, no temp file is left.
+        Raises: ChecksumMismatch, DigestMismatch, BadEncoding, BufferTooLarge, UploadCut, NoSpace,
+        StoreFailed.
+        """
+        async with self.arriving(checksum):
+            digester = Digester(self._store.format.algorithm)
+            head, whole = await read_small(body) if form is Form.PLAIN else (b"", False)
+            if whole:
+                digester.update(head)
+                for claim in claims:
+                    claim.update(head)
+                self._check(checksum, digester, claims)
+                identity = await self._store.put(checksum, head)
+            else:
+                identity = await self._stream(checksum, head, body, form, digester, claims)
+            known = Known(identity, digester.size, digester.sha256, durable=self._fsync)
+            await self._record(checksum, form, known)
+            if len(self._distrusted) < MAX_DISTRUSTED:
+                self._distrusted.discard(checksum)
+            log.info("put %s %d", checksum, digester.size)
+
+    def _distrust(self, checksum: Checksum) -> None:
+        """Take a buffer's body again next time, because a sync of it may have failed.
+
+        The kernel may have dropped what it could not write: a second sync that goes well says nothing.
+        """
+        if len(self._distrusted) < MAX_DISTRUSTED:
+            self._distrusted.add(checksum)
+
+    async def _stream(
+        self,
+        checksum: Checksum,
+        head: bytes,
+        body: Body,
+        form: Form,
+        digester: Digester,
+        claims: Sequence[Claim],
+    ) -> Identity:
+        plain = form is Form.PLAIN
+        upload = self._store.upload(checksum, form, (digester, *claims) if plain else claims)
+        try:
+            await upload.open()
+            async for piece in pieces_of(head, body, self.limit_bytes):
+                await upload.write(piece)
+            await upload.finish()
+            if not plain:
+                await upload.verify(digester, self.limit_bytes)
+            self._check(checksum, digester, claims)
+            return await upload.commit(digester.size)
+        finally:
+            await upload.abort()
+
+    def _check(self, checksum: Checksum, digester: Digester, claims: Sequence[Claim]) -> None:
+        check_size(digester.size, self.limit_bytes)
+        for claim in claims:
+            claim.check()
+        if digester.checksum != checksum:
+            raise ChecksumMismatch(f"the bytes hash to {digester.checksum}, not to {checksum}")
+
+    async def _record(self, checksum: Checksum, form: Form, known: Known) -> None:
+        """Catalogue what is on the disk; if that fails the buffer is none the less stored."""
+        try:
+            await self._catalogue.record(Arrival(checksum, "", form, known))
+        except StoreFailed as error:
+            log.warning("%s is stored, but not catalogued: %s", checksum, error)

@@ -10,15 +10,15 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from .checksums import Checksum
-from .store import Form
+from .store import Form, StoredFile
 
 
 @dataclass(frozen=True, slots=True)
 class Blob:
     """An open buffer; whoever got it closes it.
 
-    `size`: bytes of the representation. `sha256`: of the plain bytes, where known. `modified_s`:
-    seconds since the epoch. `file`: where the representation lies as it is; else `pieces` yields
+    `size`: bytes of the representation. `sha256`: of the plain bytes, where known. `stored`: the
+    file that it comes from. `file`: where the representation lies as it is; else `pieces` yields
     it, decompressed while being read. `form`: PLAIN whenever the plain bytes are sent.
     """
 
@@ -26,7 +26,12 @@ class Blob:
     form: Form
     size: int
     sha256: bytes | None
-    modified_s: float
+    stored: StoredFile
     file: io.FileIO | None
     pieces: AsyncIterator[bytes] | None
     close: Callable[[], None]
+
+    @property
+    def modified_s(self) -> float:
+        """Seconds since the epoch at the last change of the file's content."""
+        return self.stored.identity.modified_s

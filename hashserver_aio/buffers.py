@@ -116,9 +116,25 @@ class Buffers:
             if file is not None:
                 opened.enter_context(file)
             pieces = self.store.pieces(stored) if file is None else None
-            modified_s = stored.identity.modified_s
             close = opened.pop_all().close
-            return Blob(stored.checksum, form, size, known.sha256, modified_s, file, pieces, close)
+            return Blob(stored.checksum, form, size, known.sha256, stored, file, pieces, close)
+
+    def open_at_once(self, checksum: Checksum, accepted: Sequence[Form], limit_bytes: int) -> Blob | None:
+        """Open a buffer if that takes no waiting: a file at hand, known to be good, and not too big.
+
+        None says nothing about the buffer: ask `open`. Raises: OSError.
+        """
+        stored = self.store.open_at_once(checksum, accepted)
+        if stored is None:
+            return None
+        known = self._verifier.recalled(stored) if stored.identity.size <= limit_bytes else None
+        if known is None:
+            stored.file.close()
+            return None
+        close = stored.file.close
+        return Blob(
+            checksum, stored.form, stored.identity.size, known.sha256, stored, stored.file, None, close
+        )
 
     async def _note_absence(self, checksum: Checksum) -> None:
         """List a buffer as deleted that is listed and gone, unless the whole disk is gone."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import replace
 
 from .bodies import Body, Claim, read_small
 from .bodies import pieces as pieces_of
@@ -53,7 +52,7 @@ class Intake:
                         return False
                     if self._fsync and not known.durable:
                         await self._store.sync(stored)
-                        await self._record(checksum, form, replace(known, durable=True))
+                        await self._record(checksum, form, known._replace(durable=True))
                     await self._store.drop_promise(checksum)
                     return True
         return False

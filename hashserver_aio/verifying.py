@@ -62,16 +62,21 @@ class Verifier:
 
         Raises: StoreFailed, if it can't be read; FileChanged, if it is no more what was opened.
         """
-        key = (stored.checksum, stored.place, stored.form)
-        known = self._catalogue.known(*key)
-        if known is not None and known.identity == stored.identity:
+        known = self.recalled(stored)
+        if known is not None:
             return known
+        key = (stored.checksum, stored.place, stored.form)
         bad = self._bad.get(key)
         if bad is not None and bad.identity == stored.identity:
             if bad.is_corrupt:
                 await self._store.quarantine(stored)  # it may have been too young for that before
             return None
         return await self._verified_once(key, stored)
+
+    def recalled(self, stored: StoredFile) -> Known | None:
+        """Tell what is known of a file that was found to be good before, and is the same; else None."""
+        known = self._catalogue.known(stored.checksum, stored.place, stored.form)
+        return known if known is not None and known.identity == stored.identity else None
 
     async def _verified_once(self, key: Key, stored: StoredFile) -> Known | None:
         """Wait for the one who hashes a file; when nobody waits any more, he stops."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ..checksums import Checksum
 from ..store import Form, Identity
@@ -15,8 +15,7 @@ from ..store import Form, Identity
 __all__ = ["Arrival", "Catalogue", "Known"]
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """What is known of a stored file as long as it still is `identity`.
 
     `plain_size` in bytes; `sha256` 32 bytes, of the plain bytes; `durable`: synced to the disk.

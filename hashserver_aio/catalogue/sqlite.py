@@ -35,9 +35,8 @@ READ_TIMEOUT_S = 0.1
 """How long a read may hold up the event loop while another server makes the file; else it gives up."""
 
 _KNOWN = """
-SELECT s.size, s.mtime_ns, s.ctime_ns, s.inode, s.plain_size, a.sha256, s.durable
-FROM stored s LEFT JOIN arrivals a ON a.checksum = s.checksum AND a.deleted_ms IS NULL
-WHERE s.checksum = ? AND s.place = ? AND s.form = ?
+SELECT size, mtime_ns, ctime_ns, inode, plain_size, sha256, durable FROM stored
+WHERE checksum = ? AND place = ? AND form = ?
 """
 _HOLDS = "SELECT 1 FROM arrivals WHERE checksum = ? AND deleted_ms IS NULL"
 _ARRIVE = """
@@ -45,9 +44,11 @@ INSERT INTO arrivals (checksum, size, added_ms, sha256) SELECT ?, ?, ?, ?
 WHERE NOT EXISTS (SELECT 1 FROM arrivals WHERE checksum = ? AND deleted_ms IS NULL)
 """
 _STORE = """
-INSERT INTO stored VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO stored (checksum, place, form, size, mtime_ns, ctime_ns, inode, plain_size, durable, sha256)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns,
     ctime_ns = excluded.ctime_ns, inode = excluded.inode, plain_size = excluded.plain_size,
+    sha256 = excluded.sha256,
     durable = excluded.durable OR (durable AND inode = excluded.inode
         AND mtime_ns = excluded.mtime_ns AND ctime_ns = excluded.ctime_ns)
 """
@@ -259,7 +260,7 @@ def _record(connection: sqlite3.Connection, arrival: Arrival) -> None:
     connection.execute(_ARRIVE, (name, known.plain_size, now_ms, known.sha256, name))
     i = known.identity
     row = (name, arrival.place, str(arrival.form), i.size, i.mtime_ns, i.ctime_ns, i.inode)
-    connection.execute(_STORE, (*row, known.plain_size, known.durable))
+    connection.execute(_STORE, (*row, known.plain_size, known.durable, known.sha256))
 
 
 def _forget(connection: sqlite3.Connection, checksum: Checksum, absent: Callable[[], bool]) -> None:

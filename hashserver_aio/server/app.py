@@ -21,7 +21,8 @@ from . import hashserver, info
 from .activity import Activity, counting
 from .cors import add_headers, preflight
 from .errors import errors
-from .keys import ACTIVITY, BUFFERS, SETTINGS
+from .fast_path import FastPath
+from .keys import ACTIVITY, BUFFERS, FAST_PATH, SETTINGS
 from .receive import LINGER_S, hang_up_after_refusal
 
 CLEAN_UP_S = 5.0
@@ -64,6 +65,7 @@ async def _buffers(app: web.Application) -> AsyncIterator[None]:
             app[BUFFERS] = Buffers(
                 store, catalogue, limit_bytes=settings.max_buffer_bytes, fsync=settings.fsync
             )
+            app[FAST_PATH] = FastPath(app[BUFFERS], app[ACTIVITY])
             yield
             app[BUFFERS].close()
             await app[ACTIVITY].settle(CLEAN_UP_S)

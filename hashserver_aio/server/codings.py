@@ -22,12 +22,11 @@ _FORMS = {
 _ITEM = re.compile(r"\s*([!#$%&'*+.^_`|~\w-]+)\s*(?:;\s*[qQ]\s*=\s*([01](?:\.\d{0,3})?)\s*)?")
 
 
-def accepted_forms(request: web.Request) -> tuple[Form, ...]:
-    """Tell the forms that may be sent, the preferred first; plain is always among them.
+def accepted_forms(header: str) -> tuple[Form, ...]:
+    """Tell the forms that an Accept-Encoding allows, the preferred first; plain is always among them.
 
     With equal weight the smaller one goes first: zstd, gzip, plain.
     """
-    header = ",".join(request.headers.getall("Accept-Encoding", ()))
     if not header:
         return (Form.PLAIN,)
     weights: dict[Form, float] = {}

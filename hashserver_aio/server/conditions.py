@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC
-from email.utils import formatdate, parsedate_to_datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 from aiohttp import web
+
+from .dates import http_date
 
 NEVER = 1 << 62
 
@@ -40,7 +42,7 @@ def range_holds(request: web.Request, etag: str, modified_s: float) -> bool:
         return True
     if '"' in condition:
         return condition.strip() == f'"{etag}"'
-    return condition.strip() == formatdate(modified_s, usegmt=True)
+    return condition.strip() == http_date(modified_s)
 
 
 def _matches(values: list[str], etag: str, *, weak: bool) -> bool:

@@ -12,19 +12,15 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from ..errors import ForeignOrigin
-from ..version import __version__
+from .headers import EVERYWHERE
 from .keys import SETTINGS
 
-_EXPOSED = "ETag, Content-Encoding, Content-Range, Accept-Ranges, Repr-Digest, Last-Modified, Link"
 _READING = "GET, HEAD, POST, OPTIONS"
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Add what every answer has, also an error."""
-    response.headers["Access-Control-Allow-Origin"] = "*"
-    response.headers["Access-Control-Expose-Headers"] = _EXPOSED
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Server"] = f"hashserver-aio/{__version__}"
+    response.headers.update(EVERYWHERE)
 
 
 @web.middleware

@@ -7,7 +7,9 @@ from aiohttp import web
 from ..buffers import Buffers
 from ..settings import Settings
 from .activity import Activity
+from .fast_path import FastPath
 
 SETTINGS = web.AppKey("SETTINGS", Settings)
 BUFFERS = web.AppKey("BUFFERS", Buffers)
 ACTIVITY = web.AppKey("ACTIVITY", Activity)
+FAST_PATH = web.AppKey("FAST_PATH", FastPath)

@@ -12,7 +12,6 @@ import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from email.utils import formatdate
 from http import HTTPStatus
 
 from aiohttp import web
@@ -21,15 +20,12 @@ from ..blobs import Blob
 from ..buffers import Buffers
 from ..checksums import Checksum
 from ..errors import BufferCorrupt, HashserverError
-from ..store import Form
-from ..store.encodings import CODINGS
 from .codings import accepted_forms
 from .conditions import failed, range_holds
-from .digests import repr_digest
+from .fast_path import SMALL_BYTES
+from .headers import etag_of, representation_headers, shared_headers
+from .keys import FAST_PATH
 from .ranges import ByteRange, Unsatisfiable, parse_ranges
-
-INLINE_BYTES = 64 * 1024
-"""Up to here a read from the page cache and one write cost less than setting up a sendfile."""
 
 PIECE_BYTES = 256 * 1024
 
@@ -46,7 +42,8 @@ async def send(request: web.Request, buffers: Buffers, checksum: Checksum) -> we
     Raises: what `Buffers.open` raises; ConnectionError, when the client or the file went away.
     """
     ranged = "Range" in request.headers and request.method == "GET"
-    accepted = (Form.PLAIN,) if ranged else accepted_forms(request)
+    encodings = "" if ranged else ",".join(request.headers.getall("Accept-Encoding", ()))
+    accepted = accepted_forms(encodings)
     blob = await buffers.open(checksum, accepted, seekable=ranged)
     try:
         return await _answer(request, blob)
@@ -55,8 +52,7 @@ async def send(request: web.Request, buffers: Buffers, checksum: Checksum) -> we
 
 
 async def _answer(request: web.Request, blob: Blob) -> web.StreamResponse:
-    etag = blob.checksum if blob.form is Form.PLAIN else f"{blob.checksum}-{blob.form[1:]}"
-    headers = _headers(blob, etag)
+    etag, headers = etag_of(blob), shared_headers(blob)
     status = failed(request, etag, blob.modified_s)
     if status is HTTPStatus.NOT_MODIFIED:
         return web.Response(status=status, headers=headers)
@@ -67,37 +63,13 @@ async def _answer(request: web.Request, blob: Blob) -> web.StreamResponse:
     except Unsatisfiable:
         headers = {"Content-Range": f"bytes */{blob.size}", "Cache-Control": "no-store"}
         return web.Response(status=HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers=headers)
-    headers |= _representation(blob)
+    headers |= representation_headers(blob)
     if ranges is None:
         return await _send_part(request, blob, headers, HTTPStatus.OK, ByteRange(0, blob.size))
     if len(ranges) == 1:
         headers["Content-Range"] = ranges[0].content_range(blob.size)
         return await _send_part(request, blob, headers, HTTPStatus.PARTIAL_CONTENT, ranges[0])
     return await _send_parts(request, blob, headers, ranges)
-
-
-def _headers(blob: Blob, etag: str) -> dict[str, str]:
-    """Word the headers that a 304 has too."""
-    headers = {
-        "ETag": f'"{etag}"',
-        "Cache-Control": "public, max-age=31536000, immutable",
-        "Vary": "Accept-Encoding",
-        "Last-Modified": formatdate(blob.modified_s, usegmt=True),
-    }
-    if blob.sha256 is not None and blob.form is Form.PLAIN:
-        headers["Repr-Digest"] = repr_digest(blob.sha256)
-    return headers
-
-
-def _representation(blob: Blob) -> dict[str, str]:
-    headers = {
-        "Content-Type": "application/octet-stream",
-        "Content-Disposition": f'attachment; filename="{blob.checksum}"',
-        "Accept-Ranges": "bytes",
-    }
-    if blob.form is not Form.PLAIN:
-        headers["Content-Encoding"] = CODINGS[blob.form]
-    return headers
 
 
 def _ranges(request: web.Request, blob: Blob, etag: str) -> list[ByteRange] | None:
@@ -110,10 +82,12 @@ def _ranges(request: web.Request, blob: Blob, etag: str) -> list[ByteRange] | No
 async def _send_part(
     request: web.Request, blob: Blob, headers: dict[str, str], status: HTTPStatus, part: ByteRange
 ) -> web.StreamResponse:
-    if blob.file is not None and part.length <= INLINE_BYTES and request.method == "GET":
+    if blob.file is not None and part.length <= SMALL_BYTES and request.method == "GET":
         body = os.pread(blob.file.fileno(), part.length, part.first)
         if len(body) != part.length:
             raise BufferCorrupt(f"File corruption: {blob.checksum} became shorter while it was read.")
+        if status is HTTPStatus.OK:
+            request.app[FAST_PATH].watch(request)
         return web.Response(status=status, headers=headers, body=body)
     response = web.StreamResponse(status=status, headers=headers)
     response.content_length = part.length
@@ -183,7 +157,7 @@ async def _write(request: web.Request, response: web.StreamResponse, blob: Blob,
             await _write_piece(response, piece)
             sent += len(piece)
         _check_sent(sent, part.length)
-    elif blob.file is not None and part.length <= INLINE_BYTES:
+    elif blob.file is not None and part.length <= SMALL_BYTES:
         await _copy(response, blob.file, part)
     elif blob.file is not None:
         await _sendfile(request, response, blob.file, part)

@@ -65,6 +65,12 @@ class Store(Protocol):
     def find(self, checksum: Checksum, forms: Sequence[Form]) -> AsyncGenerator[StoredFile, None]:
         """Open what is stored under a name, the preferred forms first; whoever takes it closes it."""
 
+    def open_at_once(self, checksum: Checksum, forms: Sequence[Form]) -> StoredFile | None:
+        """Open the first form that is stored, if that takes no waiting; None is no answer.
+
+        Raises: OSError.
+        """
+
     async def read(self, stored: StoredFile, sink: Sink) -> None:
         """Pass a stored file's plain bytes to `sink`, without holding up anyone.
 

@@ -127,6 +127,15 @@ class DirectoryStore:
         except OSError as error:
             raise from_os_error(error) from None
 
+    def open_at_once(self, checksum: Checksum, forms: Sequence[Form]) -> StoredFile | None:
+        """Open the first form that is stored; on a network file system that may take long: None."""
+        for place in () if self.is_network else self._places:
+            for form in forms:
+                stored = open_stored(checksum, place.key, form, place.path(checksum, form))
+                if stored is not None:
+                    return stored
+        return None
+
     async def read(self, stored: StoredFile, sink: Sink) -> None:
         """Pass a stored file's plain bytes to `sink`."""
         with contextlib.closing(plain_pieces(stored.reader(), stored.form)) as pieces:

@@ -12,7 +12,7 @@ import stat
 import time
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..checksums import CHECKSUM_DIGITS, Checksum, is_checksum
 
@@ -50,8 +50,7 @@ def parse_name(name: str) -> tuple[Checksum, Form] | None:
     return Checksum(checksum), Form(ending)
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """What tells that a file is still the one that was hashed."""
 
     size: int
@@ -100,6 +99,13 @@ class StoredFile:
     def now(self) -> Identity:
         """Take the identity anew: it tells whether the file was written to since it was opened."""
         return Identity.of(os.fstat(self.file.fileno()))
+
+    def is_in_place(self) -> bool:
+        """Tell whether the same file still is at its path; the descriptor may be closed."""
+        try:
+            return Identity.of(os.stat(self.path)) == self.identity
+        except OSError:
+            return False
 
     def duplicate(self) -> StoredFile:
         """Open it once more, for somebody who closes it at another time."""

@@ -1,0 +1,241 @@
+"""The fast path: whole small buffers, asked for in the plainest way, answered before aiohttp parses.
+
+It decides nothing. What it does not recognise, and what is not at hand and known to be good, takes
+the ordinary way; and an answer from memory is never more than a second away from a look at its file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import OrderedDict
+from contextlib import closing
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from aiohttp import web
+
+from ..blobs import Blob
+from ..buffers import Buffers
+from ..checksums import CHECKSUM_DIGITS, Checksum, is_checksum
+from ..errors import HashserverError
+from ..store import Form, StoredFile
+from .activity import Activity
+from .codings import accepted_forms
+from .dates import http_date
+from .headers import whole_head
+
+SMALL_BYTES = 64 * 1024
+"""Up to here a read from the page cache and one write cost less than setting up a sendfile."""
+
+MAX_BYTES = 32 * 1024 * 1024
+"""All answers that are kept, together."""
+
+FRESH_S = 1.0
+
+MAX_HEAD_BYTES = 2048
+MAX_HEADS = 256
+"""A client sends the same headers with every request; so many different ones are remembered."""
+
+_START, _VERSION, _END = b"GET /", b" HTTP/1.1\r\n", b"\r\n\r\n"
+_NAME_BEGINS, _NAME_ENDS = len(_START), len(_START) + CHECKSUM_DIGITS
+
+_HARMLESS = frozenset("accept accept-encoding accept-language host origin user-agent".split())
+"""Headers that change nothing about a whole GET, but for Accept-Encoding."""
+
+_PRIVATE = {"_waiter", "_next_keepalive_close_time"}
+IS_SUPPORTED = set(web.RequestHandler.__slots__) >= _PRIVATE
+"""Whether aiohttp's protocol has what of it is not public; else everything takes the ordinary way."""
+
+
+class _Audience(NamedTuple):
+    """Clients that are sent the same form of a buffer; `key` tells them from the others."""
+
+    forms: tuple[Form, ...]
+    key: bytes
+
+
+@dataclass(slots=True)
+class _Answer:
+    """An answer as it is sent, `head` without its date, and the (closed) file that it comes from."""
+
+    head: bytes
+    rendered: bytes
+    stored: StoredFile
+    fresh_until_s: float
+
+    def refresh(self, now_s: float) -> None:
+        self.rendered = _dated(self.head, self.rendered[-self.stored.identity.size :])
+        self.fresh_until_s = now_s + FRESH_S
+
+
+class FastPath:
+    """Answers kept in memory, and the heads of requests that may be given them."""
+
+    def __init__(self, buffers: Buffers, activity: Activity) -> None:
+        self._buffers = buffers
+        self._activity = activity
+        self._answers: OrderedDict[bytes, _Answer] = OrderedDict()
+        self._bytes = 0
+        self._heads: dict[bytes, _Audience | None] = {}
+
+    def watch(self, request: web.Request) -> None:
+        """Look at all further requests of a connection before aiohttp does."""
+        transport, inner = request.transport, request.protocol
+        log = inner.access_logger
+        if not IS_SUPPORTED or transport is None or (log is not None and log.enabled):
+            return
+        if transport.get_protocol() is inner:
+            transport.set_protocol(_Connection(self, inner, transport))
+
+    def answer(self, head: bytes) -> bytes | None:
+        """Word the whole answer to a request; None for one that takes the ordinary way."""
+        if len(head) > MAX_HEAD_BYTES or not head.startswith(_START):
+            return None
+        rest = head[_NAME_ENDS:]
+        try:
+            audience = self._heads[rest]
+        except KeyError:
+            audience = self._judge(rest)
+        if audience is None:
+            return None
+        name, now_s = head[_NAME_BEGINS:_NAME_ENDS], time.monotonic()
+        key = name + audience.key
+        answer = self._answers.get(key)
+        if answer is None:
+            answer = self._found(key, name, audience)
+            if answer is None:
+                return None
+        elif now_s < answer.fresh_until_s:
+            self._answers.move_to_end(key)
+        elif answer.stored.is_in_place():
+            answer.refresh(now_s)
+        else:
+            self._drop(key)
+            return None
+        self._activity.begin()
+        self._activity.end()
+        return answer.rendered
+
+    def _judge(self, rest: bytes) -> _Audience | None:
+        """Tell, once for all requests with these headers, whether they may take the fast path."""
+        audience = _audience_of(rest)
+        if len(self._heads) >= MAX_HEADS:
+            self._heads.clear()
+        self._heads[rest] = audience
+        return audience
+
+    def _found(self, key: bytes, name: bytes, audience: _Audience) -> _Answer | None:
+        """Read a buffer, if it is at hand, and keep the answer for the next one who asks."""
+        text = name.decode("latin-1")
+        if not is_checksum(text):
+            return None
+        try:
+            blob = self._buffers.open_at_once(Checksum(text), audience.forms, SMALL_BYTES)
+            if blob is None:
+                return None
+            with closing(blob):
+                answer = _worded(blob)
+        except (HashserverError, OSError):
+            return None
+        if answer is not None:
+            self._keep(key, answer)
+        return answer
+
+    def _keep(self, key: bytes, answer: _Answer) -> None:
+        self._answers[key] = answer
+        self._bytes += _size(answer)
+        while self._bytes > MAX_BYTES:
+            _, oldest = self._answers.popitem(last=False)
+            self._bytes -= _size(oldest)
+
+    def _drop(self, key: bytes) -> None:
+        self._bytes -= _size(self._answers.pop(key))
+
+
+def _size(answer: _Answer) -> int:
+    """Reckon what an answer takes, with all that hangs on it."""
+    return len(answer.head) + len(answer.rendered) + 1500
+
+
+def _dated(head: bytes, body: bytes) -> bytes:
+    return b"%bDate: %b\r\n\r\n%b" % (head, http_date(time.time()).encode(), body)
+
+
+def _audience_of(rest: bytes) -> _Audience | None:
+    """Read what follows the name in the head of a request; None where it is not of the plainest."""
+    if not rest.startswith(_VERSION) or rest.find(_END) != len(rest) - len(_END):
+        return None
+    accepted = ""
+    for line in rest[len(_VERSION) : -len(_END)].decode("latin-1").split("\r\n"):
+        name, colon, value = line.partition(":")
+        name, value = name.lower(), value.strip(" \t")
+        if not colon or not value.isascii() or not value.isprintable():
+            return None
+        if name == "connection" and value.lower() == "keep-alive":
+            continue
+        if name not in _HARMLESS:
+            return None
+        if name == "accept-encoding":
+            accepted = f"{accepted},{value}" if accepted else value
+    forms = accepted_forms(accepted)
+    return _Audience(forms, "".join(forms).encode())
+
+
+def _worded(blob: Blob) -> _Answer | None:
+    """Read and word the answer that the ordinary way gives."""
+    assert blob.file is not None
+    body = os.pread(blob.file.fileno(), blob.size, 0)
+    if len(body) != blob.size:
+        return None
+    head = whole_head(blob)
+    return _Answer(head, _dated(head, body), blob.stored, time.monotonic() + FRESH_S)
+
+
+class _Connection(asyncio.Protocol):
+    """Stands between a transport and aiohttp's protocol."""
+
+    __slots__ = ("_fast_path", "_inner", "_is_paused", "_is_whole", "_transport")
+
+    def __init__(self, fast_path: FastPath, inner: web.RequestHandler, transport: asyncio.Transport) -> None:
+        self._fast_path = fast_path
+        self._inner = inner
+        self._transport = transport
+        self._is_whole = False
+        self._is_paused = False
+
+    def data_received(self, data: bytes) -> None:
+        """Answer a request, or hand on what has come.
+
+        Only between two requests, when aiohttp waits for one and has parsed no part of it: what it
+        got last ended with the end of a head.
+        """
+        inner = self._inner
+        waiter = inner._waiter
+        if self._is_whole and not self._is_paused and waiter is not None and not waiter.done():
+            answer = self._fast_path.answer(data)
+            if answer is not None:
+                self._transport.write(answer)
+                inner._next_keepalive_close_time = time.monotonic() + inner.keepalive_timeout
+                return
+        self._is_whole = data.endswith(_END)
+        inner.data_received(data)
+
+    def eof_received(self) -> None:
+        """Hand on that the client sends no more."""
+        self._inner.eof_received()
+
+    def pause_writing(self) -> None:
+        """Leave it to aiohttp to wait for a client that does not read."""
+        self._is_paused = True
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """The client has read."""
+        self._is_paused = False
+        self._inner.resume_writing()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Hand on that the client is gone."""
+        self._inner.connection_lost(exc)

@@ -1,0 +1,72 @@
+"""The headers that a buffer is sent with, whichever way it takes."""
+
+from __future__ import annotations
+
+from ..blobs import Blob
+from ..store import Form
+from ..store.encodings import CODINGS
+from ..version import __version__
+from .dates import http_date
+from .digests import repr_digest
+
+EVERYWHERE = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": (
+        "ETag, Content-Encoding, Content-Range, Accept-Ranges, Repr-Digest, Last-Modified, Link"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Server": f"hashserver-aio/{__version__}",
+}
+"""What every answer has, also an error: pages of any origin may read it."""
+
+
+_SHARED = {
+    "Cache-Control": "public, max-age=31536000, immutable",
+    "Vary": "Accept-Encoding",
+}
+_REPRESENTATION = {
+    "Content-Type": "application/octet-stream",
+    "Accept-Ranges": "bytes",
+}
+
+
+def etag_of(blob: Blob) -> str:
+    """Name the representation that a blob sends: each form has an ETag of its own."""
+    return blob.checksum if blob.form is Form.PLAIN else f"{blob.checksum}-{blob.form[1:]}"
+
+
+def shared_headers(blob: Blob) -> dict[str, str]:
+    """Word the headers that a 304 has too."""
+    return _validators(blob) | _SHARED
+
+
+def representation_headers(blob: Blob) -> dict[str, str]:
+    """Word the headers that go with bytes of a blob, besides the shared ones."""
+    return _description(blob) | _REPRESENTATION
+
+
+def _validators(blob: Blob) -> dict[str, str]:
+    headers = {"ETag": f'"{etag_of(blob)}"', "Last-Modified": http_date(blob.modified_s)}
+    if blob.sha256 is not None and blob.form is Form.PLAIN:
+        headers["Repr-Digest"] = repr_digest(blob.sha256)
+    return headers
+
+
+def _description(blob: Blob) -> dict[str, str]:
+    headers = {"Content-Disposition": f'attachment; filename="{blob.checksum}"'}
+    if blob.form is not Form.PLAIN:
+        headers["Content-Encoding"] = CODINGS[blob.form]
+    return headers
+
+
+def _lines(headers: dict[str, str]) -> str:
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+
+
+_START = "HTTP/1.1 200 OK\r\n" + _lines(_SHARED | _REPRESENTATION | EVERYWHERE)
+
+
+def whole_head(blob: Blob) -> bytes:
+    """Word the head of an answer with a whole blob, to which only the date has to be added."""
+    headers = _validators(blob) | _description(blob) | {"Content-Length": str(blob.size)}
+    return (_START + _lines(headers)).encode()

@@ -14,7 +14,7 @@ SMALL_BYTES = 64 * 1024
 SMALL_WAIT_S = 0.05
 """A small body that takes longer gets a temp file after all, so that other servers see it coming."""
 
-PIECE_BYTES = 1024 * 1024
+PIECE_BYTES = 512 * 1024
 """What a hop to a thread hashes and writes of a long body."""
 
 
@@ -58,13 +58,16 @@ async def pieces(head: bytes, body: Body, limit_bytes: int | None) -> AsyncItera
 
     Raises: BufferTooLarge, as soon as more than the limit has come.
     """
-    piece, total = bytearray(head), len(head)
+    chunks, size, total = [head], len(head), len(head)
     while chunk := await body.read():
-        piece += chunk
+        chunks.append(chunk)
+        size += len(chunk)
         total += len(chunk)
         check_size(total, limit_bytes)
-        if len(piece) >= PIECE_BYTES:
-            yield bytes(piece)
-            piece.clear()
-    if piece:
-        yield bytes(piece)
+        if size >= PIECE_BYTES:
+            piece, size = b"".join(chunks), 0
+            chunks.clear()
+            yield piece
+            del piece
+    if size:
+        yield b"".join(chunks)

@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import NewType
+from typing import NewType, Protocol
 
 from .errors import BadChecksum
 
@@ -61,31 +61,58 @@ def is_checksum(name: str) -> bool:
     return _CHECKSUM.fullmatch(name) is not None
 
 
+class Part(Protocol):
+    """One of the hashes of a digester."""
+
+    def update(self, data: bytes | memoryview, /) -> None:
+        """Take the next bytes."""
+
+    def digest(self) -> bytes:
+        """The hash of all bytes so far."""
+
+
+class _Counted:
+    """SHA-256 that counts its bytes."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._hash = hashlib.sha256()
+        self.digest = self._hash.digest
+
+    def update(self, data: bytes | memoryview, /) -> None:
+        self._hash.update(data)
+        self.size += len(data)
+
+
 class Digester:
     """Feeds one pass of bytes to the store's algorithm and to SHA-256, and counts them.
 
     SHA-256 is computed even where the store does not need it: it is the name that other
     protocols know a buffer by, and a second pass over the file would cost more.
+    `parts`: what can be fed instead of all this, each part in a thread of its own.
     """
 
     def __init__(self, algorithm: Algorithm) -> None:
         self.algorithm = algorithm
-        self.size = 0
-        self._sha256 = hashlib.sha256()
-        self._hashes = [self._sha256]
+        self._sha256 = _Counted()
+        self.parts: list[Part] = [self._sha256]
         if algorithm is not Algorithm.SHA_256:
-            self._hashes.append(_CONSTRUCTORS[algorithm]())
+            self.parts.append(_CONSTRUCTORS[algorithm]())
 
     def update(self, data: bytes | memoryview) -> None:
         """Take the next bytes."""
-        for hash_ in self._hashes:
-            hash_.update(data)
-        self.size += len(data)
+        for part in self.parts:
+            part.update(data)
+
+    @property
+    def size(self) -> int:
+        """How many bytes there were."""
+        return self._sha256.size
 
     @property
     def checksum(self) -> Checksum:
         """The checksum, in the store's algorithm, of all bytes so far."""
-        return Checksum(self._hashes[-1].hexdigest())
+        return Checksum(self.parts[-1].digest().hex())
 
     @property
     def sha256(self) -> bytes:

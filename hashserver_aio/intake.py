@@ -119,7 +119,7 @@ class Intake:
         claims: Sequence[Claim],
     ) -> Identity:
         plain = form is Form.PLAIN
-        upload = self._store.upload(checksum, form, (digester, *claims) if plain else claims)
+        upload = self._store.upload(checksum, form, (*digester.parts, *claims) if plain else claims)
         try:
             await upload.open()
             async for piece in pieces_of(head, body, self.limit_bytes):

@@ -19,21 +19,24 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from hashserver_aio.buffers import Buffers
 from hashserver_aio.cli import main
+from hashserver_aio.intake import Intake
 from hashserver_aio.store import streaming
 
 if TYPE_CHECKING:
     import pytest
 
 STEPS: tuple[tuple[ModuleType, str], ...] = (
-    *((os, name) for name in ("write", "fsync", "rename", "replace", "link", "unlink", "rmdir")),
+    *((os, name) for name in ("write", "fsync", "fdatasync", "rename", "replace", "link", "unlink", "rmdir")),
     *((os, name) for name in ("mkdir", "chmod", "fchmod", "utime", "fdopen", "open")),
     (fcntl, "flock"),
 )
 
 SHOWN_AFTER_S = 0.05
 """So soon an upload shows its lock file here, so that its steps are met without waiting a second."""
+
+FLUSHED_BYTES = 1
+"""Every piece is synced early here, or none of the short bodies would be."""
 
 
 class Crash:
@@ -90,7 +93,7 @@ class Calls:
         self.errors: dict[tuple[str, str], int] = {}
         self.held_up: tuple[str, str] | None = None
         self.reached, self.released = threading.Event(), threading.Event()
-        for name in ("fsync", "write", "preadv"):
+        for name in ("fsync", "fdatasync", "write", "preadv"):
             monkeypatch.setattr(os, name, self._watched(name, lambda fd: os.readlink(f"/proc/self/fd/{fd}")))
         for name in ("rename", "open", "mkdir"):
             monkeypatch.setattr(os, name, self._watched(name, str))
@@ -120,8 +123,8 @@ class Calls:
 
 if __name__ == "__main__":
     crash = Crash(int(sys.argv.pop(1)))
-    vars(streaming)["SHOWN_AFTER_S"] = SHOWN_AFTER_S
+    vars(streaming).update(SHOWN_AFTER_S=SHOWN_AFTER_S, FLUSHED_BYTES=FLUSHED_BYTES)
     for module, name in STEPS:
         crash.before(module, name)
-    crash.arm(Buffers, "arriving")
+    crash.arm(Intake, "arriving")
     main()

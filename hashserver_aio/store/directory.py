@@ -201,7 +201,8 @@ class DirectoryStore:
 
     def upload(self, checksum: Checksum, form: Form, sinks: Sequence[Sink]) -> StreamedUpload:
         """Prepare to store a buffer; nothing happens before its `open`."""
-        return StreamedUpload(self._threads, self._new_upload(checksum, form), sinks)
+        new, fsync = self._new_upload(checksum, form), self._settings.fsync
+        return StreamedUpload(self._threads, new, sinks, fsync=fsync)
 
     def _new_upload(self, checksum: Checksum, form: Form) -> Upload:
         return Upload(self._temps, self._target, checksum, form)

@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
 from ..errors import from_os_error
+from .lanes import Lane
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,17 +27,21 @@ ASKING_THREADS = 4
 """Looking takes microseconds; but one question may be about 100,000 names."""
 
 HASH_THREADS = max(2, os.cpu_count() or 1)
-"""What takes a core, also to write an upload and to read a file: a few megabytes are one turn, so
-that all go forward."""
+"""What takes a core, also to read a file: a few megabytes are one turn, so that all go forward."""
+
+
+FLUSH_THREADS = 2
+"""What is synced early must not keep the disk from commits that somebody waits for."""
 
 
 class Threads:
-    """Three pools: who only asks does not wait for commits, and neither for those that hash."""
+    """Pools: who only asks does not wait for commits, and neither for those that hash."""
 
     def __init__(self) -> None:
         self._disk = ThreadPoolExecutor(DISK_THREADS, "disk")
         self._asking = ThreadPoolExecutor(ASKING_THREADS, "ask")
         self._hashing = ThreadPoolExecutor(HASH_THREADS, "hash")
+        self._flushing = ThreadPoolExecutor(FLUSH_THREADS, "flush")
 
     async def disk(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function that waits for the disk.
@@ -51,17 +56,26 @@ class Threads:
 
     async def hash(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function that needs a core for some milliseconds; errors as for `disk`."""
-        return await finished(self.start_hash(function, *args, **kwargs))
+        return await finished(self._hashing.submit(function, *args, **kwargs))
 
-    def start_hash(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Start such a function, to be waited for with `finished`."""
-        return self._hashing.submit(function, *args, **kwargs)
+    def hash_lane(self, take: Callable[[bytes], object], tell: Callable[[], object]) -> Lane:
+        """Make a lane to something that needs a core."""
+        return Lane(self._hashing, take, tell)
+
+    def disk_lane(self, take: Callable[[bytes], object], tell: Callable[[], object]) -> Lane:
+        """Make a lane to something that may have to wait for the disk."""
+        return Lane(self._disk, take, tell)
+
+    def flush_lane(self, take: Callable[[bytes], object], tell: Callable[[], object]) -> Lane:
+        """Make a lane to syncs that nobody waits for yet."""
+        return Lane(self._flushing, take, tell)
 
     def close(self) -> None:
         """Wait for all jobs."""
         self._disk.shutdown()
         self._asking.shutdown()
         self._hashing.shutdown()
+        self._flushing.shutdown()
 
 
 async def finished(job: Future[T]) -> T:

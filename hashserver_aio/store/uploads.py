@@ -92,6 +92,10 @@ class Upload:
         """
         write_all(self._descriptor, data)
 
+    def flush(self) -> None:
+        """Have the disk take what was written so far. Raises: OSError."""
+        os.fdatasync(self._descriptor)
+
     def reader(self) -> io.BufferedReader:
         """Read what was written from its start."""
         return read_from_start(self._descriptor)

@@ -165,7 +165,7 @@ class Buffers:
         """Tell which of these are stored, or, if `promised`, promised or being uploaded."""
         found = await self.store.present(checksums)
         if promised and len(found) < len(checksums):
-            found |= await self._pending([c for c in checksums if c not in found])
+            found |= await self._pending(checksums)
         return [checksum in found for checksum in checksums]
 
     async def sizes(self, checksums: Sequence[Checksum]) -> list[int | None]:
@@ -181,8 +181,7 @@ class Buffers:
         return [sizes.get(c, -1 if c in pending else None) for c in checksums]
 
     async def _pending(self, checksums: Sequence[Checksum]) -> set[Checksum]:
-        uploading = {c for c in checksums if self._waiting.is_uploading(c)}
-        return uploading | await self.store.pending(checksums)
+        return self._waiting.uploading(checksums) | await self.store.pending(checksums)
 
     async def promise(self, checksum: Checksum) -> None:
         """Announce a buffer: who asks for it waits for it. Raises: Busy, NoSpace, StoreFailed."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterable
 
 from .checksums import Checksum
 from .errors import Busy
@@ -46,6 +47,10 @@ class Waiting:
     def is_uploading(self, checksum: Checksum, besides: int = 0) -> bool:
         """Tell whether this process is receiving a buffer, more than `besides` times."""
         return self._uploads.get(checksum, 0) > besides
+
+    def uploading(self, checksums: Iterable[Checksum]) -> set[Checksum]:
+        """Tell which of these buffers this process is receiving."""
+        return set(self._uploads).intersection(checksums)
 
     async def wait(self, checksum: Checksum) -> None:
         """Wait until an upload of a buffer ends, or for a poll.

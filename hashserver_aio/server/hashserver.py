@@ -7,26 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from aiohttp import hdrs, web
 
-from ..checksums import Checksum, parse_checksum, parse_checksums
-from ..errors import BadNameList, UnknownEncoding
+from ..checksums import Checksum, parse_checksum
+from ..errors import UnknownEncoding
 from ..store import Form
 from ..store.promises import PROMISE_TTL_S
 from .codings import sent_form
 from .keys import BUFFERS
+from .name_lists import MAX_LIST_BYTES, THREAD_NAMES, parse_names
 from .receive import expect_later, read_whole, receive, refuse_writing
 from .send import send
-
-MAX_LIST_BYTES = 16 * 1024 * 1024
-"""Some 240,000 names; who has more asks twice."""
-
-INLINE_LIST_BYTES = 64 * 1024
-"""A longer list is parsed in a thread."""
-
-MIN_BYTES_A_NAME = 67
 
 
 def routes() -> list[web.RouteDef]:
@@ -65,18 +59,18 @@ async def promise(request: web.Request) -> web.Response:
 
 async def has(request: web.Request) -> web.Response:
     """Tell which buffers are held, promised or being uploaded."""
-    return web.json_response(await request.app[BUFFERS].has(await _names(request)))
+    return await _listed(await request.app[BUFFERS].has(await _names(request)))
 
 
 async def has_now(request: web.Request) -> web.Response:
     """Tell which buffers are held."""
-    return web.json_response(await request.app[BUFFERS].has(await _names(request), promised=False))
+    return await _listed(await request.app[BUFFERS].has(await _names(request), promised=False))
 
 
 async def buffer_length(request: web.Request) -> web.Response:
     """Tell plain sizes in bytes: 0 for what is absent, true for what is only promised."""
     sizes = await request.app[BUFFERS].sizes(await _names(request))
-    return web.json_response([True if size == -1 else size or 0 for size in sizes])
+    return await _listed([True if size == -1 else size or 0 for size in sizes])
 
 
 async def healthcheck(request: web.Request) -> web.Response:
@@ -95,22 +89,11 @@ async def _names(request: web.Request) -> list[Checksum]:
     """
     if sent_form(request) is not Form.PLAIN:
         raise UnknownEncoding("a list of names is taken uncompressed only")
-    body = await read_whole(request, MAX_LIST_BYTES)
-    if len(body) <= INLINE_LIST_BYTES:
-        return _parse_names(body)
-    return await asyncio.to_thread(_parse_names, body)
+    return await parse_names(await read_whole(request, MAX_LIST_BYTES))
 
 
-def _parse_names(body: bytes) -> list[Checksum]:
-    if not body:
-        raise BadNameList("missing", "Field required")
-    if len(body) > INLINE_LIST_BYTES and body.count(b",") > len(body) // MIN_BYTES_A_NAME:
-        # Parsing 16 MiB of something else would take seconds and hundreds of megabytes.
-        raise BadNameList("list_type", "Input should be a valid list of names")
-    try:
-        names = json.loads(body)
-    except (ValueError, RecursionError):
-        raise BadNameList("json_invalid", "JSON decode error") from None
-    if not isinstance(names, list):
-        raise BadNameList("list_type", "Input should be a valid list")
-    return parse_checksums(names)
+async def _listed(answers: Sequence[bool | int]) -> web.Response:
+    """Answer with a list; wording a long one would hold up the event loop."""
+    if len(answers) < THREAD_NAMES:
+        return web.json_response(answers)
+    return web.json_response(text=await asyncio.to_thread(json.dumps, answers))

@@ -20,6 +20,9 @@ PREFIX_MARKER = ".HASHSERVER_PREFIX"
 VAULT_FOLDERS = ("independent/small", "dependent/small", "independent/big", "dependent/big")
 
 
+PREFIX_DIGITS = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """One folder of buffers, prefix or flat. `key` names it in the catalogue: "" is the store's own."""
@@ -30,7 +33,7 @@ class Place:
 
     def folder(self, checksum: Checksum) -> str:
         """Name the folder that a buffer's file lies in."""
-        return f"{self.root}/{checksum[:2]}" if self.layout is Layout.PREFIX else self.root
+        return f"{self.root}/{checksum[:PREFIX_DIGITS]}" if self.layout is Layout.PREFIX else self.root
 
     def path(self, checksum: Checksum, form: Form = Form.PLAIN) -> str:
         """Name a buffer's file."""

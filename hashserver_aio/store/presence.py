@@ -12,9 +12,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from itertools import islice
 
-from ..checksums import Checksum
+from ..checksums import CHECKSUM_DIGITS, Checksum
+from ..settings import Layout
 from .files import FORMS, is_absence, parse_name
-from .layout import Place
+from .layout import PREFIX_DIGITS, Place
 
 _ENTRIES_PER_NAME = 10
 """Reading an entry costs 1 us, asking for a name in its three forms 14 us and more (ext4, folders
@@ -29,11 +30,12 @@ def held(place: Place, checksums: Iterable[Checksum]) -> set[Checksum]:
     Raises: OSError, for anything but absence.
     """
     folders: defaultdict[str, list[Checksum]] = defaultdict(list)
+    digits = PREFIX_DIGITS if place.layout is Layout.PREFIX else 0
     for checksum in checksums:
-        folders[place.folder(checksum)].append(checksum)
+        folders[checksum[:digits]].append(checksum)
     found: set[Checksum] = set()
-    for folder, names in folders.items():
-        found |= _held_in(folder, names)
+    for names in folders.values():
+        found |= _held_in(place.folder(names[0]), names)
     return found
 
 
@@ -43,16 +45,23 @@ def _held_in(folder: str, checksums: list[Checksum]) -> set[Checksum]:
     limit = _ENTRIES_PER_NAME * len(checksums)
     try:
         with os.scandir(folder) as entries:
-            listed = list(islice(entries, limit + 1))
+            listed = {entry.name for entry in islice(entries, limit + 1)}
     except OSError as error:
         if is_absence(error):
             return set()
         raise
-    if len(listed) > limit:
-        return {checksum for checksum in checksums if _is_file(folder, checksum)}
-    asked = set(checksums)
-    named = ((parse_name(entry.name), entry) for entry in listed)
-    return {name[0] for name, entry in named if name and name[0] in asked and entry.is_file()}
+    if len(listed) <= limit:
+        checksums = _named_among(listed, checksums)
+    return {checksum for checksum in checksums if _is_file(folder, checksum)}
+
+
+def _named_among(listed: set[str], checksums: list[Checksum]) -> list[Checksum]:
+    """Tell which buffers have a file of some form, by the names of all files in a folder."""
+    plain = {name for name in listed if len(name) == CHECKSUM_DIGITS}
+    if len(plain) < len(listed):  # else no name has to be looked at one by one
+        named = map(parse_name, listed - plain)
+        plain |= {name[0] for name in named if name}
+    return list(map(Checksum, plain.intersection(checksums)))
 
 
 def _is_file(folder: str, checksum: Checksum) -> bool:

@@ -86,7 +86,7 @@ class Promises:
         asked: Sequence[Checksum] | set[Checksum] = checksums
         if len(checksums) > _LIST_ABOVE:
             try:
-                asked = set(checksums).intersection(map(Checksum, os.listdir(self._folder)))
+                asked = set(map(Checksum, os.listdir(self._folder))).intersection(checksums)
             except OSError:
                 return set()
         return {checksum for checksum in asked if self.is_made(checksum)}

@@ -119,15 +119,15 @@ class Buffers:
             close = opened.pop_all().close
             return Blob(stored.checksum, form, size, known.sha256, stored, file, pieces, close)
 
-    def open_at_once(self, checksum: Checksum, accepted: Sequence[Form], limit_bytes: int) -> Blob | None:
-        """Open a buffer if that takes no waiting: a file at hand, known to be good, and not too big.
+    def open_at_once(self, checksum: Checksum, accepted: Sequence[Form]) -> Blob | None:
+        """Open a buffer if that takes no waiting: a file at hand that is known to be good.
 
         None says nothing about the buffer: ask `open`. Raises: OSError.
         """
         stored = self.store.open_at_once(checksum, accepted)
         if stored is None:
             return None
-        known = self._verifier.recalled(stored) if stored.identity.size <= limit_bytes else None
+        known = self._verifier.recalled(stored)
         if known is None:
             stored.file.close()
             return None

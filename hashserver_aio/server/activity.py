@@ -22,6 +22,10 @@ class Activity:
         """A request has arrived."""
         self.in_progress += 1
 
+    def touch(self) -> None:
+        """A request has arrived and is answered."""
+        self._last_s = time.monotonic()
+
     def end(self) -> None:
         """A request is answered."""
         self.in_progress -= 1

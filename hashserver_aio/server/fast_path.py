@@ -1,4 +1,4 @@
-"""The fast path: whole small buffers, asked for in the plainest way, answered before aiohttp parses.
+"""The fast path: whole buffers, asked for in the plainest way, answered before aiohttp parses.
 
 It decides nothing. What it does not recognise, and what is not at hand and known to be good, takes
 the ordinary way; and an answer from memory is never more than a second away from a look at its file.
@@ -6,15 +6,12 @@ the ordinary way; and an answer from memory is never more than a second away fro
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from collections import OrderedDict
 from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple
-
-from aiohttp import web
 
 from ..blobs import Blob
 from ..buffers import Buffers
@@ -44,10 +41,6 @@ _NAME_BEGINS, _NAME_ENDS = len(_START), len(_START) + CHECKSUM_DIGITS
 _HARMLESS = frozenset("accept accept-encoding accept-language host origin user-agent".split())
 """Headers that change nothing about a whole GET, but for Accept-Encoding."""
 
-_PRIVATE = {"_waiter", "_next_keepalive_close_time"}
-IS_SUPPORTED = set(web.RequestHandler.__slots__) >= _PRIVATE
-"""Whether aiohttp's protocol has what of it is not public; else everything takes the ordinary way."""
-
 
 class _Audience(NamedTuple):
     """Clients that are sent the same form of a buffer; `key` tells them from the others."""
@@ -58,15 +51,20 @@ class _Audience(NamedTuple):
 
 @dataclass(slots=True)
 class _Answer:
-    """An answer as it is sent, `head` without its date, and the (closed) file that it comes from."""
+    """An answer as it is sent, and its head without the date.
+
+    `stored`: the file that it comes from, closed. It `is_apart` if the body is sent from there.
+    """
 
     head: bytes
     rendered: bytes
+    is_apart: bool
     stored: StoredFile
     fresh_until_s: float
 
     def refresh(self, now_s: float) -> None:
-        self.rendered = _dated(self.head, self.rendered[-self.stored.identity.size :])
+        body_size = 0 if self.is_apart else self.stored.identity.size
+        self.rendered = _dated(self.head, self.rendered[len(self.rendered) - body_size :])
         self.fresh_until_s = now_s + FRESH_S
 
 
@@ -75,22 +73,13 @@ class FastPath:
 
     def __init__(self, buffers: Buffers, activity: Activity) -> None:
         self._buffers = buffers
-        self._activity = activity
+        self.activity = activity
         self._answers: OrderedDict[bytes, _Answer] = OrderedDict()
         self._bytes = 0
         self._heads: dict[bytes, _Audience | None] = {}
 
-    def watch(self, request: web.Request) -> None:
-        """Look at all further requests of a connection before aiohttp does."""
-        transport, inner = request.transport, request.protocol
-        log = inner.access_logger
-        if not IS_SUPPORTED or transport is None or (log is not None and log.enabled):
-            return
-        if transport.get_protocol() is inner:
-            transport.set_protocol(_Connection(self, inner, transport))
-
-    def answer(self, head: bytes) -> bytes | None:
-        """Word the whole answer to a request; None for one that takes the ordinary way."""
+    def find(self, head: bytes) -> _Answer | None:
+        """Find the answer to a request; None for one that takes the ordinary way."""
         if len(head) > MAX_HEAD_BYTES or not head.startswith(_START):
             return None
         rest = head[_NAME_ENDS:]
@@ -104,19 +93,15 @@ class FastPath:
         key = name + audience.key
         answer = self._answers.get(key)
         if answer is None:
-            answer = self._found(key, name, audience)
-            if answer is None:
-                return None
-        elif now_s < answer.fresh_until_s:
+            return self._found(key, name, audience)
+        if now_s < answer.fresh_until_s:
             self._answers.move_to_end(key)
         elif answer.stored.is_in_place():
             answer.refresh(now_s)
         else:
             self._drop(key)
             return None
-        self._activity.begin()
-        self._activity.end()
-        return answer.rendered
+        return answer
 
     def _judge(self, rest: bytes) -> _Audience | None:
         """Tell, once for all requests with these headers, whether they may take the fast path."""
@@ -132,7 +117,7 @@ class FastPath:
         if not is_checksum(text):
             return None
         try:
-            blob = self._buffers.open_at_once(Checksum(text), audience.forms, SMALL_BYTES)
+            blob = self._buffers.open_at_once(Checksum(text), audience.forms)
             if blob is None:
                 return None
             with closing(blob):
@@ -184,58 +169,12 @@ def _audience_of(rest: bytes) -> _Audience | None:
 
 
 def _worded(blob: Blob) -> _Answer | None:
-    """Read and word the answer that the ordinary way gives."""
+    """Word the answer that the ordinary way gives, with the body if that is small."""
     assert blob.file is not None
-    body = os.pread(blob.file.fileno(), blob.size, 0)
-    if len(body) != blob.size:
-        return None
+    is_apart, body = blob.size > SMALL_BYTES, b""
+    if not is_apart:
+        body = os.pread(blob.file.fileno(), blob.size, 0)
+        if len(body) != blob.size:
+            return None
     head = whole_head(blob)
-    return _Answer(head, _dated(head, body), blob.stored, time.monotonic() + FRESH_S)
-
-
-class _Connection(asyncio.Protocol):
-    """Stands between a transport and aiohttp's protocol."""
-
-    __slots__ = ("_fast_path", "_inner", "_is_paused", "_is_whole", "_transport")
-
-    def __init__(self, fast_path: FastPath, inner: web.RequestHandler, transport: asyncio.Transport) -> None:
-        self._fast_path = fast_path
-        self._inner = inner
-        self._transport = transport
-        self._is_whole = False
-        self._is_paused = False
-
-    def data_received(self, data: bytes) -> None:
-        """Answer a request, or hand on what has come.
-
-        Only between two requests, when aiohttp waits for one and has parsed no part of it: what it
-        got last ended with the end of a head.
-        """
-        inner = self._inner
-        waiter = inner._waiter
-        if self._is_whole and not self._is_paused and waiter is not None and not waiter.done():
-            answer = self._fast_path.answer(data)
-            if answer is not None:
-                self._transport.write(answer)
-                inner._next_keepalive_close_time = time.monotonic() + inner.keepalive_timeout
-                return
-        self._is_whole = data.endswith(_END)
-        inner.data_received(data)
-
-    def eof_received(self) -> None:
-        """Hand on that the client sends no more."""
-        self._inner.eof_received()
-
-    def pause_writing(self) -> None:
-        """Leave it to aiohttp to wait for a client that does not read."""
-        self._is_paused = True
-        self._inner.pause_writing()
-
-    def resume_writing(self) -> None:
-        """The client has read."""
-        self._is_paused = False
-        self._inner.resume_writing()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Hand on that the client is gone."""
-        self._inner.connection_lost(exc)
+    return _Answer(head, _dated(head, body), is_apart, blob.stored, time.monotonic() + FRESH_S)

@@ -26,12 +26,10 @@ from .fast_path import SMALL_BYTES
 from .headers import etag_of, representation_headers, shared_headers
 from .keys import FAST_PATH
 from .ranges import ByteRange, Unsatisfiable, parse_ranges
+from .sendfile import SLICE_S, check_sent, send_slice
+from .watched import watch
 
 PIECE_BYTES = 256 * 1024
-
-SLICE_BYTES = 8 * 1024 * 1024
-SLICE_S = 300.0
-"""Who takes longer than this for a slice (28 kB/s), or for a write, is hung up on."""
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +63,7 @@ async def _answer(request: web.Request, blob: Blob) -> web.StreamResponse:
         return web.Response(status=HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers=headers)
     headers |= representation_headers(blob)
     if ranges is None:
+        watch(request, request.app[FAST_PATH])
         return await _send_part(request, blob, headers, HTTPStatus.OK, ByteRange(0, blob.size))
     if len(ranges) == 1:
         headers["Content-Range"] = ranges[0].content_range(blob.size)
@@ -86,8 +85,6 @@ async def _send_part(
         body = os.pread(blob.file.fileno(), part.length, part.first)
         if len(body) != part.length:
             raise BufferCorrupt(f"File corruption: {blob.checksum} became shorter while it was read.")
-        if status is HTTPStatus.OK:
-            request.app[FAST_PATH].watch(request)
         return web.Response(status=status, headers=headers, body=body)
     response = web.StreamResponse(status=status, headers=headers)
     response.content_length = part.length
@@ -156,7 +153,7 @@ async def _write(request: web.Request, response: web.StreamResponse, blob: Blob,
         async for piece in blob.pieces:
             await _write_piece(response, piece)
             sent += len(piece)
-        _check_sent(sent, part.length)
+        check_sent(sent, part.length)
     elif blob.file is not None and part.length <= SMALL_BYTES:
         await _copy(response, blob.file, part)
     elif blob.file is not None:
@@ -171,20 +168,14 @@ async def _write_piece(response: web.StreamResponse, piece: bytes) -> None:
 async def _sendfile(
     request: web.Request, response: web.StreamResponse, file: io.FileIO, part: ByteRange
 ) -> None:
-    loop, offset, end = asyncio.get_running_loop(), part.first, part.first + part.length
+    offset, end = part.first, part.first + part.length
     while offset < end:
-        transport = request.transport
-        if transport is None:
+        if request.transport is None:
             raise ConnectionResetError("the client is gone")
-        count = min(SLICE_BYTES, end - offset)
         try:
-            async with asyncio.timeout(SLICE_S):
-                sent = await loop.sendfile(transport, file, offset, count, fallback=False)
+            offset = await send_slice(request.transport, file, offset, end)
         except (NotImplementedError, asyncio.SendfileNotAvailableError):
-            # TLS, or an event loop without sendfile
             return await _copy(response, file, ByteRange(offset, end - offset))
-        _check_sent(sent, count)
-        offset += sent
 
 
 async def _copy(response: web.StreamResponse, file: io.FileIO, part: ByteRange) -> None:
@@ -192,12 +183,6 @@ async def _copy(response: web.StreamResponse, file: io.FileIO, part: ByteRange) 
     while offset < end:
         count = min(PIECE_BYTES, end - offset)
         piece = await asyncio.to_thread(os.pread, file.fileno(), count, offset)
-        _check_sent(len(piece), count)
+        check_sent(len(piece), count)
         await _write_piece(response, piece)
         offset += len(piece)
-
-
-def _check_sent(sent: int, wanted: int) -> None:
-    """Hang up rather than pass off a file that was cut short as the buffer."""
-    if sent != wanted:
-        raise ConnectionResetError("the file became shorter while it was sent")

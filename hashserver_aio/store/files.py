@@ -107,6 +107,19 @@ class StoredFile:
         except OSError:
             return False
 
+    def reopened(self) -> io.FileIO | None:
+        """Open the same file anew; None if it is not there any more."""
+        try:
+            stored = open_stored(self.checksum, self.place, self.form, self.path)
+        except OSError:
+            return None
+        if stored is None:
+            return None
+        if stored.identity == self.identity:
+            return stored.file
+        stored.file.close()
+        return None
+
     def duplicate(self) -> StoredFile:
         """Open it once more, for somebody who closes it at another time."""
         return replace(self, file=io.FileIO(os.dup(self.file.fileno()), "rb"))

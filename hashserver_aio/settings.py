@@ -52,9 +52,10 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Listening:
-    """Where and for how long a server process listens.
+    """Where and for how long a server listens, and with how many processes.
 
-    `ports` are tried in random order until one is free; 0 lets the system choose.
+    `ports` are tried in random order until one is free; 0 lets the system choose. `workers` are
+    processes; a single one needs no supervisor.
     """
 
     host: str = DEFAULT_HOST
@@ -63,3 +64,4 @@ class Listening:
     timeout_s: float | None = None
     grace_s: float = DEFAULT_GRACE_S
     access_log: bool = False
+    workers: int = 1

@@ -15,6 +15,7 @@ from hashserver_aio import Settings, create_app
 from hashserver_aio.store import Sink, StoredFile
 from hashserver_aio.store.directory import DirectoryStore
 
+from .crews import Crew, crew_on
 from .peers import Peer
 from .servers import RunningServer
 
@@ -43,6 +44,13 @@ def start_server() -> Iterator[ServerFactory]:
     yield start
     for server in running:
         server.kill()
+
+
+@pytest.fixture
+def crew(directory: Path) -> Iterator[Crew]:
+    """A writable server of two workers."""
+    with crew_on(directory, "--writable") as crew:
+        yield crew
 
 
 @pytest.fixture

@@ -116,9 +116,10 @@ def test_compose_file_is_valid(tmp_path: Path) -> None:
         HASHSERVER_USER_ID="1234",
         HASHSERVER_GROUP_ID="5678",
         HASHSERVER_WRITABLE="yes-writable",
+        HASHSERVER_WORKERS="4321",
     )
     assert done.returncode == 0, done.stderr
-    for value in ("/srv/buffers", "127.0.0.9", "8123", "1234:5678", "yes-writable"):
+    for value in ("/srv/buffers", "127.0.0.9", "8123", "1234:5678", "yes-writable", "4321"):
         assert value in done.stdout
 
 

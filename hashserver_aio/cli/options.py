@@ -6,6 +6,7 @@ This is the one place that reads HASHSERVER_ variables, for the command line and
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/\s]+")
+
+MAX_WORKERS = 256
+"""Each is a process with its own threads and memory; more than cores are of no use."""
+
 _SIZE = re.compile(r"([0-9]+)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 
 
@@ -65,6 +70,21 @@ class Seconds(click.FloatRange):
 
 SECONDS = Seconds(min=0, min_open=True)
 GRACE = Seconds(min=0)
+
+
+class Workers(click.ParamType[int]):
+    """A number of processes, or as many as this one may use cores."""
+
+    name = "workers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read a number of workers."""
+        text = str(value).strip().lower()
+        if text == "auto":
+            return min(MAX_WORKERS, len(os.sched_getaffinity(0)))
+        if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_WORKERS:
+            self.fail(f"{value!r} is no number from 1 to {MAX_WORKERS}, nor auto", param, ctx)
+        return int(text)
 
 
 class Origin(click.ParamType[str]):
@@ -132,6 +152,8 @@ LISTENING_OPTIONS = (
            help="Stop when no request was served for S seconds. [default: never]"),
     option("--grace", type=GRACE, default=s.DEFAULT_GRACE_S, show_default=True,
            metavar="S", help="Seconds that requests in flight get when the server is stopped."),
+    option("--workers", type=Workers(), default=1, show_default=True, metavar="N",
+           help="Processes that serve; auto: one a core. More than one use more than one core."),
     option("--access-log/--no-access-log", default=False, help="Log every request."),
     option("--log-level", type=click.Choice(LEVELS), default="warning", show_default=True,
            help="info also logs every buffer stored."),
@@ -184,6 +206,7 @@ def listening_settings(given: dict[str, Any]) -> s.Listening:
         timeout_s=given["timeout"],
         grace_s=given["grace"],
         access_log=given["access_log"],
+        workers=given["workers"],
     )
 
 

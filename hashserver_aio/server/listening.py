@@ -10,8 +10,18 @@ import random
 import socket
 
 from ..errors import CannotStart
+from ..settings import Listening
+from . import systemd
 
 BACKLOG = 128
+
+
+def listening_sockets(listening: Listening) -> list[socket.socket]:
+    """Take over what systemd listens on, or else bind a port.
+
+    Raises: CannotStart.
+    """
+    return systemd.listening_sockets() or [bound(listening.host, listening.ports)]
 
 
 def bound(host: str, ports: range) -> socket.socket:

@@ -21,6 +21,9 @@ from .servers import COMMAND, environment
 NEED_S = 20
 
 BODY = b"a buffer that takes its time\n" * 10_000
+SENT = 100_000
+"""What an upload begins with: more than the 64 KiB that a worker keeps to itself."""
+
 NAME = "/" + hashlib.sha3_256(BODY).hexdigest()
 
 
@@ -62,6 +65,7 @@ class Crew:
             arguments, stderr=subprocess.PIPE, text=True, env=environment(), start_new_session=True
         )
         self.lines: list[str] = []
+        self._connections: list[HTTPConnection] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         until("it serves", lambda: self._port() or self.process.poll() is not None)
@@ -87,12 +91,16 @@ class Crew:
         return any(all(str(word) in line for word in words) for line in self.lines)
 
     def connect(self, worker: int) -> HTTPConnection:
-        """Connect to a worker: the others are suspended until it has answered."""
+        """Connect to a worker: the others are suspended until it has answered.
+
+        The connection is closed when the server is.
+        """
         others = [other for other in self.workers if other != worker]
         for other in others:
             os.kill(other, signal.SIGSTOP)
         try:
             connection = HTTPConnection("127.0.0.1", self.port, timeout=NEED_S)
+            self._connections.append(connection)
             connection.request("GET", "/healthcheck")
             assert connection.getresponse().read() == b"OK"
             assert self.owner(connection.sock) == worker
@@ -125,6 +133,8 @@ class Crew:
 
     def close(self) -> None:
         """End all that is left."""
+        for connection in self._connections:
+            connection.close()
         for pid in [*(self.workers if self.process.poll() is None else ()), self.process.pid]:
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -160,7 +170,7 @@ def begin(crew: Crew, worker: int) -> HTTPConnection:
     connection = crew.connect(worker)
     connection.putrequest("PUT", NAME)
     connection.putheader("Content-Length", str(len(BODY)))
-    connection.endheaders(BODY[:1000])
+    connection.endheaders(BODY[:SENT])
     with closing(crew.connect(worker)) as other:
         asked = json.dumps([NAME[1:]])
         until("it is noticed", lambda: answer(other, "POST", "/has", asked) == (200, b"[true]"))
@@ -169,5 +179,5 @@ def begin(crew: Crew, worker: int) -> HTTPConnection:
 
 def finish(connection: HTTPConnection) -> int:
     """Send the rest of an upload: the status."""
-    connection.send(BODY[1000:])
+    connection.send(BODY[SENT:])
     return connection.getresponse().status

@@ -143,6 +143,7 @@ def test_stopped_worker_is_replaced(crew: Crew) -> None:
     assert crew.workers[0] == other and crew.says("WARNING", f"worker {one} ended")
 
 
+@pytest.mark.slow
 def test_start_that_fails_again(directory: Path) -> None:
     """Workers that can't start are tried again after pauses that grow; the others go on serving."""
     with crew_on(directory) as crew:

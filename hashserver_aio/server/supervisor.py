@@ -146,7 +146,7 @@ class Supervisor:
                 self._kill_all()
                 obeyed = False
             for worker, end in self._look(max(0.0, deadline_s - time.monotonic()) if obeyed else None):
-                if end != _ENDED:
+                if end != _ENDED and worker.ready_s is not None:
                     log.error("worker %d %s while it stopped", worker.pid, end)
         return obeyed
 

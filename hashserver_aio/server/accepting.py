@@ -29,6 +29,9 @@ STAND_BACK_S = 0.004
 TAKEN_AFTER = 4
 """What nobody else took meanwhile is taken, so many at a time: were all others to hang, 1,000 a second."""
 
+COUNTED_EVERY_S = 0.25
+"""Connections that end are noticed so often, as long as there are any; nobody tells of them."""
+
 PAUSE_S = 1.0
 """After the system refused a connection, because too many files are open, for example."""
 
@@ -46,30 +49,37 @@ class Acceptor:
         self._loop = asyncio.get_running_loop()
         self._arriving: set[asyncio.Task[None]] = set()
         self._paused: dict[socket.socket, asyncio.TimerHandle] = {}
+        self._counting: asyncio.TimerHandle | None = None
 
     @contextlib.contextmanager
     def taking_from(self, sockets: Sequence[socket.socket]) -> Iterator[None]:
         """Take connections from sockets, and close them at the end."""
-        self._crowded()
+        self._count()
         for listener in sockets:
             self._loop.add_reader(listener, self._meet, listener)
         try:
             yield
         finally:
             self._own[0] = NOBODY
-            for pause in self._paused.values():
-                pause.cancel()
+            for timer in (*self._paused.values(), self._counting):
+                if timer is not None:
+                    timer.cancel()
             for listener in sockets:
                 self._loop.remove_reader(listener)
                 listener.close()
 
-    def _crowded(self) -> bool:
-        """Tell whether this worker has so many connections that another one should take the next."""
+    def _count(self) -> None:
+        """Tell the others how many connections this worker has."""
         self._own[0] = len(self._server.connections) + len(self._arriving)
-        return self._own[0] > min(self._connections.all()) + LEAD
+
+    def _count_often(self) -> None:
+        self._count()
+        again = self._own[0] > 0
+        self._counting = self._loop.call_later(COUNTED_EVERY_S, self._count_often) if again else None
 
     def _meet(self, listener: socket.socket) -> None:
-        if self._crowded():
+        self._count()
+        if self._own[0] > min(self._connections.all()) + LEAD:
             self._pause(listener, STAND_BACK_S)
         else:
             self._take(listener)
@@ -97,6 +107,8 @@ class Acceptor:
         arrival = self._loop.create_task(self._arrive(connection))
         self._arriving.add(arrival)
         arrival.add_done_callback(self._arriving.discard)
+        if self._counting is None:
+            self._count_often()
         return True
 
     async def _arrive(self, connection: socket.socket) -> None:

@@ -36,7 +36,8 @@ class Activity:
 
     def touch(self) -> None:
         """A request has arrived and is answered."""
-        self._last_s = time.monotonic()
+        if not self.in_progress:
+            self._served_s[0] = time.monotonic()
 
     def end(self) -> None:
         """A request is answered."""

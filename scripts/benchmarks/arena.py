@@ -1,0 +1,163 @@
+"""The arena: the directories, buffers and servers that cases share, and their removal.
+
+Reads go to servers that live as long as the arena, all on one directory; each write gets a new server
+on a new directory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import loads
+from .buffers import Series, store, store_many
+from .failures import MeasurementFailed, NotOffered
+from .peers import OURS, Contender, Peers
+from .processes import Cores, PeakMemory
+from .servers import Server, ask, running
+
+SETTLE_S = 1.5
+"""A file younger than a second is verified by us on every GET; nobody measures that."""
+
+LONG_S = 1800.0
+SPARE_BYTES = 2 * 2**30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the user chose."""
+
+    rounds: int
+    seconds: int
+    many: int
+    stream_bytes: int
+    startup_count: int
+    kinds: frozenset[str]
+
+
+class Arena:
+    """Where the cases run; a context manager's `stack` removes everything again."""
+
+    def __init__(
+        self, options: Options, peers: Peers, work: Path, cores: tuple[Cores, Cores], stack: ExitStack
+    ) -> None:
+        self.options = options
+        self.peers = peers
+        self.work = work
+        self.server_cores, self.load_cores = cores
+        self.peak_mib = 0.0
+        self._stack = stack
+        self._shared = work / "shared"
+        self._shared.mkdir()
+        self._readers: dict[str, Server] = {}
+        self._hot: dict[int, str] = {}
+        self._large: dict[int, tuple[Series, Path]] = {}
+        self._many: Path | None = None
+        self._checked: set[tuple[int, str]] = set()
+
+    def cores_of(self, contender: Contender) -> Cores:
+        """Choose the cores a contender runs on."""
+        return self.server_cores if contender.cores == 1 else self.server_cores | self.load_cores
+
+    @contextmanager
+    def reading(self, contender: Contender) -> Iterator[Server]:
+        """Have a server on the shared directory; those with default options stay."""
+        if contender.options or contender.cores != 1:
+            with running(self.peers, contender, self._shared, self.cores_of(contender)) as server:
+                yield server
+            return
+        server = self._reader(contender)
+        with self._watched(server):
+            yield server
+
+    def _reader(self, contender: Contender) -> Server:
+        server = self._readers.get(contender.name)
+        if server is None or server.process.poll() is not None:
+            started = running(self.peers, contender, self._shared, self.cores_of(contender))
+            server = self._readers[contender.name] = self._stack.enter_context(started)
+        return server
+
+    @contextmanager
+    def writing(self, contender: Contender) -> Iterator[Server]:
+        """Have a server on a new directory, until the context is left."""
+        with self.directory() as directory:
+            with running(self.peers, contender, directory, self.cores_of(contender)) as server:
+                with self._watched(server):
+                    yield server
+
+    @contextmanager
+    def directory(self) -> Iterator[Path]:
+        """Have a new directory, until the context is left."""
+        directory = Path(tempfile.mkdtemp(prefix="written-", dir=self.work))
+        try:
+            yield directory
+        finally:
+            shutil.rmtree(directory)
+
+    @contextmanager
+    def _watched(self, server: Server) -> Iterator[None]:
+        with PeakMemory(server.pid) as peak:
+            yield
+        self.peak_mib = max(self.peak_mib, peak.mib)
+        server.check_alive()
+
+    def hot(self, size: int) -> str:
+        """Have one buffer of a size in the shared directory; its name."""
+        if size not in self._hot:
+            self.require_disk(size)
+            self._hot[size] = store(self._shared, Series(size))
+            time.sleep(SETTLE_S)
+        return self._hot[size]
+
+    def many(self) -> Path:
+        """Have many buffers of 1 KiB in the shared directory, known to us; the file of their names."""
+        if self._many is None:
+            count = self.options.many
+            self.require_disk(count * 4096)
+            names = store_many(self._shared, count)
+            self._many = self.work / "many"
+            self._many.write_text("".join(f"{name}\n" for name in names))
+            time.sleep(SETTLE_S)
+            if OURS.kind in self.options.kinds:
+                port = self._reader(OURS).port
+                job = {"port": port, "file": str(self._many), "connections": 16, "seconds": None}
+                loads.do("get", self.load_cores, LONG_S, **job)
+        return self._many
+
+    def large(self, size: int) -> tuple[Series, Path]:
+        """Have large buffers to send: their series, and a file of what they share."""
+        if size not in self._large:
+            self.require_disk(size)
+            series, path = Series(size), self.work / f"large-{size}"
+            with open(path, "xb") as file:
+                file.writelines(series.shared())
+            self._large[size] = series, path
+        return self._large[size]
+
+    def check(self, server: Server, name: str) -> bool:
+        """Fetch a buffer and compare it with its name; whether this was its first time.
+
+        Raises: MeasurementFailed, if these are other bytes.
+        """
+        if (server.pid, name) in self._checked:
+            return False
+        status, _, body = ask(server, "GET", "/" + name)
+        if status != 200 or hashlib.sha3_256(body).hexdigest() != name:
+            raise MeasurementFailed(f"GET answered {status} and {len(body)} bytes that are not the buffer")
+        self._checked.add((server.pid, name))
+        return True
+
+    def require_disk(self, size: int) -> None:
+        """Raise NotOffered unless there is room for `size` bytes, and some to spare."""
+        free = shutil.disk_usage(self.work).free
+        if free < size + SPARE_BYTES:
+            raise NotOffered(
+                f"{size / 2**30:.1f} GiB and 2 to spare are needed in {self.work.parent}, "
+                f"{free / 2**30:.1f} are free; choose another --dir or a smaller --stream-size"
+            )

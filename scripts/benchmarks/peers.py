@@ -1,0 +1,148 @@
+"""The peers: which programs are measured, how they are installed, and how a user starts them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .failures import BenchError
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+PACKAGE_FILES = ("hashserver_aio", "setup.py", "setup.cfg", "pyproject.toml", "README.rst", "LICENSE")
+
+HASHSERVER = "hashserver==1.1.0"
+"""It imports aiofiles without asking for it."""
+
+DEBIAN = {"nginx": "nginx-light", "wrk": "wrk"}
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One of those that are measured: a program, how it is run, and on which cores."""
+
+    name: str
+    kind: str
+    options: tuple[str, ...] = ()
+    cores: int = 1
+
+
+OURS = Contender("ours", "ours")
+NGINX = Contender("nginx", "nginx")
+HASHSERVER_PEER = Contender("hashserver", "hashserver")
+BARE = Contender("bare", "bare")
+UNSYNCED = Contender("ours --no-fsync", "ours", ("--no-fsync",))
+TWO_CORES = Contender("ours, 2 cores", "ours", cores=2)
+UNSYNCED_TWO_CORES = Contender("ours --no-fsync, 2 cores", "ours", ("--no-fsync",), cores=2)
+ONE_WORKER = Contender("ours --workers 1, 2 cores", "ours", ("--workers", "1"), cores=2)
+TWO_WORKERS = Contender("ours --workers 2, 2 cores", "ours", ("--workers", "2"), cores=2)
+
+KINDS = ("ours", "nginx", "hashserver", "bare")
+
+
+@dataclass(frozen=True)
+class Peers:
+    """Where the installed programs are."""
+
+    venv: Path
+
+    @property
+    def python(self) -> Path:
+        """The interpreter that runs the servers, and the bare loops."""
+        return self.venv / "bin" / "python"
+
+    def command(self, contender: Contender, directory: Path, port: int, config: Path) -> list[str]:
+        """Word the command line that serves a directory.
+
+        `port` and `config` are for those that can't choose a port or need a file.
+        """
+        if contender.kind == "nginx":
+            return [_found("nginx"), "-p", str(config.parent), "-c", str(config), "-e", "error.log"]
+        if contender.kind == "hashserver":
+            options = ["--hash-algorithm", "sha3-256", "--layout", "prefix"]
+            return [self._script("hashserver"), str(directory), "--writable", "--port", str(port), *options]
+        own = ["--dir", str(directory), "--writable", "--port", "0"]
+        return [self._script("hashserver-aio"), "run", *own, *contender.options]
+
+    def _script(self, name: str) -> str:
+        return str(self.venv / "bin" / name)
+
+
+def install(kinds: Collection[str], cache: Path) -> Peers:
+    """Install what is missing; the package itself is installed anew, from the checkout."""
+    for program in [name for name in DEBIAN if name in {*kinds, "wrk"}]:
+        if shutil.which(program, path=_path()) is None:
+            _install_debian(program)
+    venv = cache / f"venv-{sys.version_info.major}.{sys.version_info.minor}"
+    if not (venv / "bin" / "pip").exists():
+        _run([sys.executable, "-m", "venv", "--clear", str(venv)])
+    with tempfile.TemporaryDirectory(prefix="hashserver-aio-") as copy:
+        # From a copy: a build leaves its folders where it builds.
+        for name in PACKAGE_FILES:
+            _copy(CHECKOUT / name, Path(copy) / name)
+        _run([str(venv / "bin" / "pip"), "install", "-q", HASHSERVER, "aiofiles", copy])
+    return Peers(venv)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        shutil.copy(source, target)
+
+
+def _install_debian(program: str) -> None:
+    package = DEBIAN[program]
+    if os.geteuid() != 0:
+        raise BenchError(f"{program} is missing; install it as root: apt-get install {package}")
+    if shutil.which("apt-get") is None:
+        raise BenchError(
+            f"{program} is missing, and there is no apt-get here; install it and put it on the PATH"
+        )
+    # RUNLEVEL=1: the package shall not start a server of its own.
+    env = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    _run(["apt-get", "update", "-q"], env)
+    _run(["apt-get", "install", "-q", "-y", "--no-install-recommends", package], env)
+
+
+def _run(command: Sequence[str], env: dict[str, str] | None = None) -> None:
+    print(f"bench: {' '.join(command)}", file=sys.stderr)
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    if done.returncode:
+        raise BenchError(f"{command[0]} failed: {(done.stderr or done.stdout).strip()[-2000:]}")
+
+
+def _path() -> str:
+    # Debian keeps nginx where users' paths do not lead.
+    return os.environ.get("PATH", os.defpath) + ":/usr/sbin:/usr/local/sbin"
+
+
+def _found(program: str) -> str:
+    path = shutil.which(program, path=_path())
+    if path is None:
+        raise BenchError(f"{program} is missing")
+    return path
+
+
+def wrk() -> str:
+    """Name the path of wrk."""
+    return _found("wrk")
+
+
+def versions(peers: Peers, kinds: Collection[str]) -> dict[str, str]:
+    """Name the version of every program and Python package that takes part."""
+    listed = subprocess.run(
+        [str(peers.venv / "bin" / "pip"), "list", "--format", "freeze"], capture_output=True, text=True
+    )
+    found = dict(line.split("==", 1) for line in listed.stdout.splitlines() if "==" in line)
+    if "nginx" in kinds:
+        asked = subprocess.run([_found("nginx"), "-v"], capture_output=True, text=True)
+        found["nginx"] = asked.stderr.strip().rpartition("/")[2]
+    asked = subprocess.run([wrk(), "-v"], capture_output=True, text=True)
+    found["wrk"] = asked.stdout.split()[1] if asked.stdout else "?"
+    return found

@@ -7,6 +7,7 @@ on a new directory.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
 import time
@@ -96,6 +97,7 @@ class Arena:
         """Have a new directory, until the context is left."""
         directory = Path(tempfile.mkdtemp(prefix="written-", dir=self.work))
         try:
+            os.sync()  # what was left to be written before is not to be measured
             yield directory
         finally:
             shutil.rmtree(directory)

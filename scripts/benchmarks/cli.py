@@ -22,7 +22,7 @@ from .cases import all_cases
 from .failures import BenchError
 from .peers import KINDS, install, versions
 from .processes import on_cores, two_cores
-from .report import Report
+from .report import Report, around
 from .results import Results
 from .sizes import parse_size
 
@@ -58,6 +58,7 @@ def _bench(given: argparse.Namespace) -> int:
         for case in cases:
             print(f"{case.name:20} {case.group:10} {'; '.join(each.name for each in case.contenders)}")
         return 0
+    _check_outputs(given)
     server_cores, load_cores = two_cores()
     date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     peers = install(options.kinds, given.cache)
@@ -79,6 +80,15 @@ def _bench(given: argparse.Namespace) -> int:
         versions=versions(peers, options.kinds),
     )
     return _deliver(report, given)
+
+
+def _check_outputs(given: argparse.Namespace) -> None:
+    """Find out before the hour, not after it, that a file can't be written."""
+    for path in (given.json, given.rst):
+        if path and not path.absolute().parent.is_dir():
+            raise BenchError(f"{path} can't be written: its folder does not exist")
+    if given.rst:
+        around(given.rst)
 
 
 def _deliver(report: Report, given: argparse.Namespace) -> int:

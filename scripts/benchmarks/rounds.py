@@ -16,8 +16,16 @@ BUSY = 0.9
 """A load generator of ours that uses this much of its core may be what was measured."""
 
 
+SLOW_S = 30.0
+SLOW_ROUNDS = 2
+"""A peer that needs longer than this for a measurement, however little was asked, gets fewer."""
+
+
 def run(arena: Arena, cases: list[Case], results: Results) -> None:
-    """Run the cases; what fails is noted, and not tried again in later rounds."""
+    """Run the cases; what fails is noted, and not tried again in later rounds.
+
+    Raises: KeyboardInterrupt; nothing of a measurement.
+    """
     for case in cases:
         try:
             with case.opened(arena):
@@ -42,9 +50,10 @@ def _run_case(arena: Arena, case: Case, results: Results) -> None:
             began = time.monotonic()
             value = _measure(arena, case, each, number)
             results.values.append(value)
-            if value.failure:
-                out.add(each)
             took_s = time.monotonic() - began
+            slow = each.kind != "ours" and took_s > SLOW_S + arena.options.seconds
+            if value.failure or (slow and number >= SLOW_ROUNDS):
+                out.add(each)
             _say(f"{case.name} {number}/{rounds} {each.name}: {_said(value)} ({took_s:.1f} s)")
 
 

@@ -71,7 +71,8 @@ class Arena:
         """Have a server on the shared directory; those with default options stay."""
         if contender.options or contender.cores != 1:
             with running(self.peers, contender, self._shared, self.cores_of(contender)) as server:
-                yield server
+                with self._watched(server):
+                    yield server
             return
         server = self._reader(contender)
         with self._watched(server):

@@ -141,10 +141,16 @@ def _work(parent: Path) -> Iterator[Path]:
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
+
+
+def _size(text: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -162,7 +168,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--many", type=_count, default=200_000, help="how many different buffers (default: %(default)s)")
     add(
         "--stream-size",
-        type=parse_size,
+        type=_size,
         default="1G",
         metavar="SIZE",
         help="large buffers (default: %(default)s)",

@@ -21,14 +21,14 @@ PAGE = f"""\
 Benchmarks
 ==========
 
-``scripts/bench`` measures this server beside nginx, hashserver 1.1.0 and bare loops, on this machine. It needs
-Linux, Python 3.11 or newer and two cores; what else it needs it installs: the servers into
-``~/.cache/hashserver-aio-bench``, and with apt-get, as root, nginx and wrk if they are missing. This writes the
-figures below::
+``scripts/bench`` measures this server beside nginx, hashserver 1.1.0 and bare loops. It needs Linux,
+Python 3.11 or newer and two cores. What else it needs it installs: the servers into
+``~/.cache/hashserver-aio-bench``, and with apt-get, as root, nginx and wrk if they are missing. This writes
+the figures below::
 
     scripts/bench --rst docs/benchmarks.rst --json bench.json
 
-It takes about an hour and up to 40 GB of the disk (``--stream-size 256M`` and ``--dir`` help).
+It takes about an hour and 25 GB of the disk (``--stream-size 256M`` and ``--dir`` help).
 ``scripts/bench --rounds 1 --seconds 1 --cases 'get-*'`` is a quick look, ``--help`` shows the rest.
 
 {BEGIN}
@@ -131,8 +131,9 @@ class Report:
         }
         said = "\n".join(f":{name}: {value}" for name, value in facts.items())
         how = (
-            f"Every figure is the median over the rounds ({self.rounds}, {self.seconds} s each), the servers in turn, "
-            "one worker on one core and the load on another one, unless the line says otherwise. "
+            f"Every figure is the median over the rounds ({self.rounds}, {self.seconds} s each), "
+            "the servers in turn, one worker on one core and the load on another one, unless the line says "
+            "otherwise. "
             "Start-up has twice as many rounds; the streams of the memory case, and peers that need longer "
             "than half a minute for a measurement, have fewer. "
             "The columns with a stroke are ratios of medians: ours divided by the peer's."

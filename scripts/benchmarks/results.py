@@ -126,13 +126,13 @@ def _figure(case: Case, contender: Contender, metric: str, results: Results) -> 
 
 
 def _verdict(case: Case, target: Target, ours: float | None, metric: str, results: Results) -> str:
-    """Say whether a target is met, and how far it is from it; a question mark if nobody knows."""
+    """Say whether a target is met, and how far it is from it."""
     value = ours
     if target.peer is not None:
         theirs = results.median(case.name, target.peer, metric)
         value = ours / theirs if ours is not None and theirs else None
     if value is None:
-        return "?"
+        return "unknown"
     if target.holds(value):
         return "met"
     return f"missed ({_ratio_text(value) if target.peer else figure_text(value)})"

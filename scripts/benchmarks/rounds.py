@@ -22,10 +22,7 @@ SLOW_ROUNDS = 2
 
 
 def run(arena: Arena, cases: list[Case], results: Results) -> None:
-    """Run the cases; what fails is noted, and not tried again in later rounds.
-
-    Raises: KeyboardInterrupt; nothing of a measurement.
-    """
+    """Run the cases; what fails is noted, and not tried again in later rounds."""
     for case in cases:
         try:
             with case.opened(arena):

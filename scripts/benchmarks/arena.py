@@ -20,11 +20,14 @@ from . import loads
 from .buffers import Series, store, store_many
 from .failures import MeasurementFailed, NotOffered
 from .peers import OURS, Contender, Peers
-from .processes import Cores, PeakMemory
+from .processes import Cores, PeakMemory, falls_idle
 from .servers import Server, ask, running
 
 SETTLE_S = 1.5
 """A file younger than a second is verified by us on every GET; nobody measures that."""
+
+IDLE_S = 3.0
+"""A server may work on for requests whose clients are gone; who does it for longer is started anew."""
 
 LONG_S = 1800.0
 SPARE_BYTES = 2 * 2**30
@@ -56,7 +59,7 @@ class Arena:
         self._stack = stack
         self._shared = work / "shared"
         self._shared.mkdir()
-        self._readers: dict[str, Server] = {}
+        self._readers: dict[str, tuple[Server, ExitStack]] = {}
         self._hot: dict[int, str] = {}
         self._large: dict[int, tuple[Series, Path]] = {}
         self._many: Path | None = None
@@ -75,15 +78,28 @@ class Arena:
                     yield server
             return
         server = self._reader(contender)
-        with self._watched(server):
-            yield server
+        try:
+            with self._watched(server):
+                yield server
+        finally:
+            if not falls_idle(server.pid, IDLE_S):
+                self._end_reader(contender)  # else the next one is measured beside it
 
     def _reader(self, contender: Contender) -> Server:
-        server = self._readers.get(contender.name)
-        if server is None or server.process.poll() is not None:
-            started = running(self.peers, contender, self._shared, self.cores_of(contender))
-            server = self._readers[contender.name] = self._stack.enter_context(started)
+        if contender.name in self._readers:
+            server, stack = self._readers[contender.name]
+            if server.process.poll() is None:
+                return server
+            self._end_reader(contender)
+        stack = self._stack.enter_context(ExitStack())
+        started = running(self.peers, contender, self._shared, self.cores_of(contender))
+        server = stack.enter_context(started)
+        self._readers[contender.name] = server, stack
         return server
+
+    def _end_reader(self, contender: Contender) -> None:
+        _, stack = self._readers.pop(contender.name)
+        stack.close()
 
     @contextmanager
     def writing(self, contender: Contender) -> Iterator[Server]:

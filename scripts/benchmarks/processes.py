@@ -114,6 +114,30 @@ def _rss_kib(pid: int) -> int:
     return 0
 
 
+def cpu_ticks(pid: int) -> int:
+    """Add up the processor time that a process and its descendants have used, in clock ticks."""
+    return sum(map(_ticks, tree(pid)))
+
+
+def _ticks(pid: int) -> int:
+    with suppress(OSError):
+        # The name, in parentheses, may hold blanks; fields 14 and 15 of proc(5) are counted after it.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+    return 0
+
+
+def falls_idle(pid: int, timeout_s: float) -> bool:
+    """Wait until a process tree uses next to no processor; whether it did in time."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        before = cpu_ticks(pid)
+        time.sleep(0.2)
+        if cpu_ticks(pid) - before <= 1:
+            return True
+    return False
+
+
 class PeakMemory:
     """The most memory that a process tree was seen to hold between enter and exit, in MiB."""
 

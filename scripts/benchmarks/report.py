@@ -79,6 +79,8 @@ class Report:
         parts = [_aligned([heads, *rows])]
         if self.results.notes():
             parts.append("\n".join(self.results.notes()))
+        if busy := self.results.busy(self.cases):
+            parts.append(f"the load used its whole core: {'; '.join(busy)}")
         return "\n\n".join(parts)
 
     def write_json(self, path: Path) -> None:
@@ -119,6 +121,10 @@ class Report:
                 ]
         if self.results.notes():
             parts.append("Not measured:\n\n" + "\n".join(f"- {note}" for note in self.results.notes()))
+        if busy := self.results.busy(self.cases):
+            parts.append(
+                _wrapped(f"Here the load used its whole core, and may be what limits: {'; '.join(busy)}.")
+            )
         return "\n\n".join(part for part in parts if part) + "\n"
 
     def _facts(self) -> str:

@@ -12,6 +12,10 @@ from .sizes import figure_text
 PEAK = "peak rss MiB"
 PEAK_BOUND_MIB = 150.0
 
+LOAD = "load cpu"
+BUSY = 0.9
+"""A load generator that uses this much of its core may be what was measured."""
+
 FAILED, NOT_OFFERED = "error", "n/a"
 
 
@@ -64,6 +68,15 @@ class Results:
     def notes(self) -> list[str]:
         """Tell every failure once."""
         return [f"{v.case}, {v.contender}: {v.note}" for v in self.values if v.failure]
+
+    def busy(self, cases: list[Case]) -> list[str]:
+        """Tell where the load's core was full, so that a faster server would not have shown."""
+        found = [
+            (case.name, each, self.median(case.name, each, LOAD))
+            for case in cases
+            for each in case.contenders
+        ]
+        return [f"{name}, {each.name}" for name, each, share in found if share is not None and share > BUSY]
 
     def peak(self, kind: str) -> float | None:
         """Give the most memory that a kind of server was seen to hold in any case, with one worker."""

@@ -9,12 +9,8 @@ from .arena import Arena
 from .case import Case
 from .failures import MeasurementFailed, NotOffered
 from .peers import Contender
-from .results import FAILED, NOT_OFFERED, PEAK, Results, Value
+from .results import BUSY, FAILED, LOAD, NOT_OFFERED, PEAK, Results, Value
 from .sizes import figure_text
-
-BUSY = 0.9
-"""A load generator of ours that uses this much of its core may be what was measured."""
-
 
 SLOW_S = 30.0
 SLOW_ROUNDS = 2
@@ -73,8 +69,8 @@ def _failed(case: Case, contender: Contender, number: int, error: Exception) -> 
 def _said(value: Value) -> str:
     if value.failure:
         return f"{value.failure}: {value.note}"
-    busy = " LOAD GENERATOR BUSY" if value.figures.get("load cpu", 0) > BUSY else ""
-    return ", ".join(f"{figure_text(v)} {k}" for k, v in value.figures.items() if k != "load cpu") + busy
+    busy = " LOAD GENERATOR BUSY" if value.figures.get(LOAD, 0) > BUSY else ""
+    return ", ".join(f"{figure_text(v)} {k}" for k, v in value.figures.items() if k != LOAD) + busy
 
 
 def _say(text: str) -> None:

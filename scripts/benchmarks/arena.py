@@ -21,6 +21,7 @@ from .buffers import Series, store, store_many
 from .failures import MeasurementFailed, NotOffered
 from .peers import OURS, Contender, Peers
 from .processes import Cores, PeakMemory, falls_idle
+from .progress import say
 from .servers import Server, ask, running
 
 SETTLE_S = 1.5
@@ -139,11 +140,13 @@ class Arena:
         if self._many is None:
             count = self.options.many
             self.require_disk(count * 4096)
+            say(f"making {count:,} buffers")
             names = store_many(self._shared, count)
             self._many = self.work / "many"
             self._many.write_text("".join(f"{name}\n" for name in names))
             time.sleep(SETTLE_S)
             if OURS.kind in self.options.kinds:
+                say(f"having ours verify {count:,} buffers")
                 port = self._reader(OURS).port
                 job = {"port": port, "file": str(self._many), "connections": 16, "seconds": None}
                 loads.do("get", self.load_cores, LONG_S, **job)

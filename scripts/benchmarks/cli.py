@@ -6,7 +6,6 @@ import argparse
 import fnmatch
 import shutil
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from .cases import all_cases
 from .failures import BenchError
 from .peers import KINDS, install, versions
 from .processes import on_cores, two_cores
+from .progress import say
 from .report import Report, around
 from .results import Results
 from .sizes import parse_size
@@ -37,10 +37,10 @@ def main() -> int:
     try:
         return _bench(given)
     except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
+        say(str(error))
         return 1
     except KeyboardInterrupt:
-        print("bench: stopped", file=sys.stderr)
+        say("stopped")
         return 130
 
 
@@ -133,10 +133,10 @@ def _work(parent: Path) -> Iterator[Path]:
     work = Path(tempfile.mkdtemp(prefix="hashserver-aio-bench-", dir=parent.resolve()))
     try:
         if machine.file_system(work) in ("tmpfs", "ramfs"):
-            print(f"bench: {parent} is in memory, not on a disk: PUT will look too good", file=sys.stderr)
+            say(f"{parent} is in memory, not on a disk: PUT will look too good")
         yield work
     finally:
-        print("bench: clearing up", file=sys.stderr)
+        say("clearing up")
         shutil.rmtree(work, ignore_errors=True)
 
 

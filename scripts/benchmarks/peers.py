@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .failures import BenchError
+from .progress import say
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PACKAGE_FILES = ("hashserver_aio", "setup.py", "setup.cfg", "pyproject.toml", "README.rst", "LICENSE")
@@ -111,7 +112,7 @@ def _install_debian(program: str) -> None:
 
 
 def _run(command: Sequence[str], env: dict[str, str] | None = None) -> None:
-    print(f"bench: {' '.join(command)}", file=sys.stderr)
+    say(" ".join(command))
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     if done.returncode:
         raise BenchError(f"{command[0]} failed: {(done.stderr or done.stdout).strip()[-2000:]}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
 from .arena import Arena
 from .case import Case
 from .failures import MeasurementFailed, NotOffered
 from .peers import Contender
+from .progress import say
 from .results import BUSY, FAILED, LOAD, NOT_OFFERED, PEAK, Results, Value
 from .sizes import figure_text
 
@@ -26,7 +26,7 @@ def run(arena: Arena, cases: list[Case], results: Results) -> None:
         except (MeasurementFailed, OSError) as error:
             for each in _chosen(arena, case):
                 results.values.append(_failed(case, each, 0, error))
-            _say(f"{case.name}: {error}")
+            say(f"{case.name}: {error}")
 
 
 def _chosen(arena: Arena, case: Case) -> list[Contender]:
@@ -47,7 +47,7 @@ def _run_case(arena: Arena, case: Case, results: Results) -> None:
             slow = each.kind != "ours" and took_s > SLOW_S + arena.options.seconds
             if value.failure or (slow and number >= SLOW_ROUNDS):
                 out.add(each)
-            _say(f"{case.name} {number}/{rounds} {each.name}: {_said(value)} ({took_s:.1f} s)")
+            say(f"{case.name} {number}/{rounds} {each.name}: {_said(value)} ({took_s:.1f} s)")
 
 
 def _measure(arena: Arena, case: Case, contender: Contender, number: int) -> Value:
@@ -71,7 +71,3 @@ def _said(value: Value) -> str:
         return f"{value.failure}: {value.note}"
     busy = " LOAD GENERATOR BUSY" if value.figures.get(LOAD, 0) > BUSY else ""
     return ", ".join(f"{figure_text(v)} {k}" for k, v in value.figures.items() if k != LOAD) + busy
-
-
-def _say(text: str) -> None:
-    print(f"bench: {text}", file=sys.stderr, flush=True)

@@ -14,6 +14,7 @@ from ..case import Case, Figures, Measure, Row, at_most, below
 from ..failures import MeasurementFailed
 from ..peers import HASHSERVER_PEER, NGINX, OURS, Contender
 from ..processes import rss_mib
+from ..progress import say
 from ..servers import Server, ask, running
 from ..sizes import size_text
 from .names import METHODS
@@ -161,6 +162,7 @@ def _starting(options: Options) -> Case:
         with arena.directory() as directory:
             with running(arena.peers, FILLED, directory, arena.server_cores) as server:
                 _put(server, 0)
+            say(f"making {options.startup_count:,} files")
             store_named_only(directory, options.startup_count)
             directories[FILLED] = directory
             yield

@@ -23,6 +23,7 @@ GROUP = "Resources"
 ABOUT = (
     "Latency under load: wrk asks for a hot buffer of 1 KiB while a large buffer is uploaded and 100,000 "
     "absent names are asked for, each over and over, by two more processes on the load's core. "
+    "Requests without an answer at the end are not in p50 and p99; a low rate beside them tells of a stall. "
     "Memory is VmRSS of the server's processes: after a few requests, and the most that was seen, every "
     "50 ms, while 16 clients upload one large buffer each and 16 others download one; and over all cases "
     "together. Start-up is the time from exec to the first 200 of /healthcheck, on an empty directory and on "

@@ -45,10 +45,14 @@ def main() -> int:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    # Once: a second signal must not stop the clearing up.
+    _hear_no_more()
+    raise KeyboardInterrupt
+
+
+def _hear_no_more() -> None:
+    """Let no further signal stop the clearing up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 def _bench(given: argparse.Namespace) -> int:
@@ -137,6 +141,7 @@ def _work(parent: Path) -> Iterator[Path]:
         yield work
     finally:
         say("clearing up")
+        _hear_no_more()
         shutil.rmtree(work, ignore_errors=True)
 
 

@@ -21,6 +21,10 @@ PIECE_BYTES = 512 * 1024
 class Body(Protocol):
     """The bytes of an upload, as they arrive."""
 
+    @property
+    def has_arrived(self) -> bool:
+        """Whether nothing of it has to be waited for."""
+
     async def read(self) -> bytes:
         """Give some more bytes; b"" at the end.
 
@@ -42,7 +46,7 @@ async def read_small(body: Body) -> tuple[bytes, bool]:
     """Read what comes at once of a body: the bytes, and whether they are all."""
     head = bytearray()
     try:
-        async with asyncio.timeout(SMALL_WAIT_S):
+        async with asyncio.timeout(None if body.has_arrived else SMALL_WAIT_S):
             while len(head) <= SMALL_BYTES:
                 chunk = await body.read()
                 if not chunk:

@@ -44,6 +44,8 @@ class Intake:
         """
         if checksum in self._distrusted or len(self._distrusted) >= MAX_DISTRUSTED:
             return False
+        if self._catalogue.known(checksum, "", form) is None:
+            return False
         async with aclosing(self._store.find(checksum, (form,))) as found:
             async for stored in found:
                 with stored.file:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 STEPS: tuple[tuple[ModuleType, str], ...] = (
     *((os, name) for name in ("write", "fsync", "fdatasync", "rename", "replace", "link", "unlink", "rmdir")),
     *((os, name) for name in ("mkdir", "chmod", "fchmod", "utime", "fdopen", "open")),
-    (fcntl, "flock"),
+    *((fcntl, name) for name in ("flock", "fcntl")),
 )
 
 SHOWN_AFTER_S = 0.05

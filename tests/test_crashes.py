@@ -35,7 +35,7 @@ MANY_STEPS = 200
 TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 NEEDED = re.compile(
-    r"\.HASHSERVER_PREFIX|\.hashserver-aio/(format|locks/.*|catalogue\.sqlite(-wal|-shm)?)"
+    r"\.HASHSERVER_PREFIX|\.hashserver-aio/(format|commit\.lock|catalogue\.sqlite(-wal|-shm)?)"
     r"|([0-9a-f]{2})/\3[0-9a-f]{62}(\.zst|\.BUFFERLENGTH)?"
 )
 """The files of a directory in which nothing is under way."""

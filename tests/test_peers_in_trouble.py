@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import hashlib
 import os
 import sqlite3
@@ -14,6 +13,7 @@ import aiohttp
 import pytest
 
 from hashserver_aio.checksums import Checksum
+from hashserver_aio.store.locks import commit_lock
 from hashserver_aio.store.promises import PROMISE_TTL_S, Promises
 
 from .conftest import Client, ServerFactory
@@ -62,9 +62,7 @@ async def test_held_lock(client: Client, directory: Path) -> None:
     """A commit lock that a stopped server never lets go holds up no questions, and no other buffers."""
     body = b"wanted"
     await client.put("/" + name_of(b"any"), data=b"any")
-    path = directory / ".hashserver-aio/locks" / name_of(body)[:3]
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with commit_lock(str(directory / ".hashserver-aio/commit.lock"), Checksum(name_of(body))):
         puts = [asyncio.create_task(client.put("/" + name_of(body), data=body)) for _ in range(20)]
         await asyncio.sleep(0.1)
         assert await (await client.post("/has-now", json=[name_of(body)])).json() == [False]

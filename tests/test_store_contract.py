@@ -223,6 +223,8 @@ class TestVault(ReadingContract):
 class Sent:
     """An upload's body, in two pieces; it may be cut before the second one."""
 
+    has_arrived = False
+
     def __init__(self, data: bytes, *, cut: bool = False) -> None:
         self._pieces = [*([data[:10]] if data else []), None if cut else data[10:], b""]
 

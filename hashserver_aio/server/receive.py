@@ -36,12 +36,19 @@ class RequestBody:
     def __init__(self, request: web.Request) -> None:
         self._content = request.content
 
+    @property
+    def has_arrived(self) -> bool:
+        """Whether nothing of it has to be waited for."""
+        return self._content.is_eof()
+
     async def read(self) -> bytes:
         """Give some more bytes; b"" at the end.
 
         Raises: UploadCut.
         """
         try:
+            if self.has_arrived:
+                return self._content.read_nowait()
             async with asyncio.timeout(STALL_S):
                 return await self._content.readany()
         except TimeoutError:

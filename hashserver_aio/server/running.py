@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-import sys
 from collections.abc import AsyncIterator, Sequence
 
 from aiohttp import web
@@ -25,18 +24,12 @@ LAST_MOMENT_S = 0.5
 """What a request that outlived the grace period gets to clean up after itself."""
 
 
-SWITCH_S = 0.0005
-"""A thread that needs no system call gives up the interpreter's lock after this time. With the 5 ms that are
-usual, a request that is answered beside it waits for as long at each of its own system calls."""
-
-
 @contextlib.asynccontextmanager
 async def running(app: web.Application, listening: Listening) -> AsyncIterator[web.AppRunner]:
     """Open an application; at the end finish requests in flight, and close it.
 
     Raises: CannotStart, FormatConflict, StoreFailed.
     """
-    sys.setswitchinterval(SWITCH_S)
     access_log = logging.getLogger(ACCESS) if listening.access_log else None
     runner = web.AppRunner(
         app, access_log=access_log, access_log_class=AccessLog, shutdown_timeout=LAST_MOMENT_S

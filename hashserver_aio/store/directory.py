@@ -17,7 +17,7 @@ from ..errors import CannotStart, FormatConflict, HashserverError, StoreFailed, 
 from ..settings import Layout, Settings
 from . import Sink
 from .encodings import plain_pieces
-from .files import OWN_FOLDER, Form, Identity, StoredFile, open_stored
+from .files import COMMIT_LOCK, OWN_FOLDER, Form, Identity, StoredFile, open_stored
 from .filesystem import follow_group, has_room, is_network, sync_folder, unwritable_of
 from .format import Format, holds_flat, layout_of, read_format, record_format, settle
 from .layout import PREFIX_MARKER, Place, places
@@ -65,9 +65,9 @@ class DirectoryStore:
             self._places += places(extra, layout_of(extra) or Layout.FLAT, os.path.abspath(extra))
         self._device = os.stat(directory).st_dev
         self.is_network = any(map(is_network, (directory, *self._settings.extra_dirs)))
-        locks = f"{self.own_folder}/locks"
+        lock = f"{self.own_folder}/{COMMIT_LOCK}"
         fsync = self._settings.fsync
-        self._target = Target(self._places[0], locks, self._promises, fsync=fsync)
+        self._target = Target(self._places[0], lock, self._promises, fsync=fsync)
         if self.writable:
             self._start_writing()
 

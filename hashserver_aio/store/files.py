@@ -36,6 +36,9 @@ LAST_DATE_S = 253_402_300_799.0
 OWN_FOLDER = ".hashserver-aio"
 """The one folder of ours inside a store's directory."""
 
+COMMIT_LOCK = "commit.lock"
+"""The file in it that servers lock bytes of."""
+
 
 def is_absence(error: OSError) -> bool:
     """Tell whether an error means that there is no such file; any other must not look like that."""

@@ -9,7 +9,7 @@ import os
 import stat
 from pathlib import Path
 
-from .files import OWN_FOLDER
+from .files import COMMIT_LOCK, OWN_FOLDER
 
 NETWORK_TYPES = frozenset(
     "nfs nfs4 cifs smb3 9p ceph lustre gpfs beegfs afs glusterfs fuse.sshfs fuse.glusterfs".split()
@@ -76,5 +76,5 @@ def follow_group(directory: str) -> None:
 def unwritable_of(directory: Path) -> Path | None:
     """Name what of a directory, and of what we keep in it, this user may not write; None if all."""
     own = directory / OWN_FOLDER
-    paths = (directory, own, own / "tmp", own / "locks", own / "promises", own / "catalogue.sqlite")
+    paths = (directory, own, own / "tmp", own / COMMIT_LOCK, own / "promises", own / "catalogue.sqlite")
     return next((path for path in paths if path.exists() and not os.access(path, os.W_OK)), None)

@@ -1,7 +1,7 @@
 """Lock files: those of other programs, honoured and shown; and our own around a commit.
 
 A lock file in the open (`.LOCK`) is advice to and from programs that write straight into the
-directory. What keeps our own servers apart is `flock`, which dies with its process.
+directory. What keeps our own servers apart is a lock of the kernel's, which dies with its process.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import struct
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,9 @@ from .temps import TempFolder
 
 SHOWN_AFTER_S = 1.0
 REFRESHED_EVERY_S = 10.0
+
+_FLOCK = "hhqqi"
+"""struct flock: type, whence, start, length, process (0)."""
 
 COMMIT_WAIT_S = 5.0
 """A commit under the lock takes the time of a rename and a sync."""
@@ -37,31 +41,33 @@ def is_locked(paths: Iterable[str], timeout_s: float) -> bool:
 
 
 @contextlib.contextmanager
-def commit_lock(folder: str, checksum: Checksum) -> Iterator[None]:
+def commit_lock(path: str, checksum: Checksum) -> Iterator[None]:
     """Keep every other server of ours from committing or quarantining this buffer meanwhile.
 
-    4,096 lock files stand for all checksums: a file a checksum would have to be made and removed
-    every time, and two commits that meet in one file only wait for each other.
+    One file for all: a checksum is a byte of it, far behind its end. The lock belongs to the open
+    file (F_OFD_SETLK, fcntl(2)), so that threads of one process are kept apart as well.
     """
-    path, flags = f"{folder}/{checksum[:3]}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
     try:
         descriptor = os.open(path, flags, 0o664)
     except FileNotFoundError:
-        os.makedirs(folder, exist_ok=True)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
         descriptor = os.open(path, flags, 0o664)
     try:
-        _lock_soon(descriptor)
+        _lock_soon(descriptor, int(checksum[:15], 16))
         yield
     finally:
         os.close(descriptor)
 
 
-def _lock_soon(descriptor: int) -> None:
+def _lock_soon(descriptor: int, byte: int) -> None:
     """Take a lock that others hold for milliseconds; one that is stopped must not stop us."""
+    request = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
     deadline_s = time.monotonic() + COMMIT_WAIT_S
     while True:
         try:
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, request)
+            return
         except BlockingIOError:
             if time.monotonic() > deadline_s:
                 raise Busy("another server holds this buffer's lock; try again") from None

@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 
-from .files import Identity, StoredFile
+from .files import COMMIT_LOCK, Identity, StoredFile
 from .filesystem import sync_folder
 from .layout import Place
 from .locks import commit_lock, is_locked
@@ -28,7 +28,7 @@ def put_aside(stored: StoredFile, place: Place, own_folder: str, lock_timeout_s:
     folder = f"{own_folder}/{FOLDER}"
     os.makedirs(folder, exist_ok=True)
     aside = f"{folder}/{stored.checksum}{stored.form}.{time.time_ns() // 1_000_000}"
-    with commit_lock(f"{own_folder}/locks", stored.checksum):
+    with commit_lock(f"{own_folder}/{COMMIT_LOCK}", stored.checksum):
         try:
             if Identity.of(os.stat(stored.path)) != stored.identity:
                 return False

@@ -11,6 +11,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from ..errors import from_os_error
@@ -80,14 +81,28 @@ class Threads:
 
 async def finished(job: Future[T]) -> T:
     """Wait for a job, also if cancelled meanwhile."""
-    waiting = asyncio.wrap_future(job)
+    loop = asyncio.get_running_loop()
+    cancelled: asyncio.CancelledError | None = None
+    while not job.done():
+        ended = loop.create_future()
+        job.add_done_callback(partial(_tell, loop, ended))
+        try:
+            await ended
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
     try:
-        return await asyncio.shield(waiting)
-    except asyncio.CancelledError:
-        while not waiting.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([waiting])
-        waiting.exception()  # seen: nobody is left to be told
-        raise
+        return job.result()
     except OSError as error:
         raise from_os_error(error) from error
+
+
+def _tell(loop: asyncio.AbstractEventLoop, waiting: asyncio.Future[None], _: object) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop may be gone at the very end
+        loop.call_soon_threadsafe(_wake, waiting)
+
+
+def _wake(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)

@@ -28,9 +28,9 @@ BUFFER_MODE = 0o444
 class Target:
     """The place that uploads are committed to, and which of its folders are known to be durable."""
 
-    def __init__(self, place: Place, locks_folder: str, promises: Promises, *, fsync: bool) -> None:
+    def __init__(self, place: Place, lock: str, promises: Promises, *, fsync: bool) -> None:
         self.place = place
-        self.locks_folder = locks_folder
+        self.lock = lock
         self.promises = promises
         self.fsync = fsync
         self._durable: dict[str, int] = {}
@@ -114,7 +114,7 @@ class Upload:
         os.fchmod(self._descriptor, BUFFER_MODE)
         if self._target.fsync:
             os.fsync(self._descriptor)
-        with commit_lock(self._target.locks_folder, self.checksum):
+        with commit_lock(self._target.lock, self.checksum):
             folder = self._put_in_place(plain_size)
             if self._target.fsync:
                 sync_folder(folder)

@@ -33,6 +33,7 @@ HANDLER_ARGS = {
     "handler_cancellation": True,  # who is gone is not waited for, nor hashed for
     "keepalive_timeout": 75.0,
     "lingering_time": LINGER_S,
+    "read_bufsize": 256 * 1024,  # what one read of a socket brings; with less, each stops the next
 }
 
 

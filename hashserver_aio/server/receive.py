@@ -47,8 +47,9 @@ class RequestBody:
         Raises: UploadCut.
         """
         try:
-            if self.has_arrived:
-                return self._content.read_nowait()
+            chunk = self._content.read_nowait()
+            if chunk or self.has_arrived:  # then no timer is needed
+                return chunk
             async with asyncio.timeout(STALL_S):
                 return await self._content.readany()
         except TimeoutError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -31,6 +32,9 @@ HASH_THREADS = max(2, os.cpu_count() or 1)
 """What takes a core, also to read a file: a few megabytes are one turn, so that all go forward."""
 
 
+HASH_NICENESS = 5
+"""A third of the share of a core, when somebody else wants it."""
+
 FLUSH_THREADS = 2
 """What is synced early must not keep the disk from commits that somebody waits for."""
 
@@ -41,7 +45,7 @@ class Threads:
     def __init__(self) -> None:
         self._disk = ThreadPoolExecutor(DISK_THREADS, "disk")
         self._asking = ThreadPoolExecutor(ASKING_THREADS, "ask")
-        self._hashing = ThreadPoolExecutor(HASH_THREADS, "hash")
+        self._hashing = ThreadPoolExecutor(HASH_THREADS, "hash", _give_way)
         self._flushing = ThreadPoolExecutor(FLUSH_THREADS, "flush")
 
     async def disk(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -77,6 +81,12 @@ class Threads:
         self._asking.shutdown()
         self._hashing.shutdown()
         self._flushing.shutdown()
+
+
+def _give_way() -> None:
+    """Let whoever answers requests have the core first, where there are not enough of them."""
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), HASH_NICENESS)
 
 
 async def finished(job: Future[T]) -> T:

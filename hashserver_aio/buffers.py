@@ -87,8 +87,7 @@ class Buffers:
 
     async def _open_once(self, checksum: Checksum, accepted: Sequence[Form], seekable: bool) -> Blob | None:
         corrupt = False
-        forms = [*accepted, *(form for form in FORMS if form not in accepted)]
-        async with aclosing(self.store.find(checksum, forms)) as found:
+        async with aclosing(self.store.find(checksum, _all_forms(accepted))) as found:
             async for stored in found:
                 blob = await self._blob(stored, accepted, seekable)
                 if blob is not None:
@@ -124,10 +123,10 @@ class Buffers:
 
         None says nothing about the buffer: ask `open`. Raises: OSError.
         """
-        stored = self.store.open_at_once(checksum, accepted)
+        stored = self.store.open_at_once(checksum, _all_forms(accepted))
         if stored is None:
             return None
-        known = self._verifier.recalled(stored)
+        known = self._verifier.recalled(stored) if stored.form in accepted else None
         if known is None:
             stored.file.close()
             return None
@@ -186,3 +185,8 @@ class Buffers:
     async def promise(self, checksum: Checksum) -> None:
         """Announce a buffer: who asks for it waits for it. Raises: Busy, NoSpace, StoreFailed."""
         await self.store.promise(checksum)
+
+
+def _all_forms(accepted: Sequence[Form]) -> list[Form]:
+    """Order all forms: those that may be sent as they are go first."""
+    return [*accepted, *(form for form in FORMS if form not in accepted)]

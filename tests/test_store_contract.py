@@ -29,11 +29,8 @@ from hashserver_aio.store.layout import VAULT_FOLDERS
 BODIES = (b"", b"a small one", b"abcdefgh" * 10_000)
 SHORT, LONG = BODIES[1:]
 ABSENT = Checksum("0" * 64)
-CODERS: dict[Form, Callable[[bytes], bytes]] = {
-    Form.PLAIN: bytes,
-    Form.ZSTD: zstd.compress,
-    Form.GZIP: lambda data: gzip.compress(data, mtime=0),
-}
+PACK = {Form.PLAIN: bytes, Form.ZSTD: zstd.compress, Form.GZIP: lambda data: gzip.compress(data, mtime=0)}
+CODERS: dict[Form, Callable[[bytes], bytes]] = PACK
 
 
 def name(body: bytes) -> Checksum:

@@ -38,8 +38,8 @@ MAX_HEADS = 256
 _START, _VERSION, _END = b"GET /", b" HTTP/1.1\r\n", b"\r\n\r\n"
 _NAME_BEGINS, _NAME_ENDS = len(_START), len(_START) + CHECKSUM_DIGITS
 
-_HARMLESS = frozenset("accept accept-encoding accept-language host origin user-agent".split())
-"""Headers that change nothing about a whole GET, but for Accept-Encoding."""
+_HARMLESS = frozenset("accept accept-encoding accept-language connection host origin user-agent".split())
+"""Headers that change nothing about a whole GET, but for Accept-Encoding and `Connection: close`."""
 
 
 class _Audience(NamedTuple):
@@ -61,6 +61,11 @@ class _Answer:
     is_apart: bool
     stored: StoredFile
     fresh_until_s: float
+
+    def is_still_the_best(self, audience: _Audience) -> bool:
+        """Tell whether the file is in place, and none can have come that goes before it."""
+        is_first = not self.stored.place and self.stored.form is audience.forms[0]
+        return is_first and self.stored.is_in_place()
 
     def refresh(self, now_s: float) -> None:
         body_size = 0 if self.is_apart else self.stored.identity.size
@@ -94,13 +99,12 @@ class FastPath:
         answer = self._answers.get(key)
         if answer is None:
             return self._found(key, name, audience)
-        if now_s < answer.fresh_until_s:
-            self._answers.move_to_end(key)
-        elif answer.stored.is_in_place():
+        if now_s >= answer.fresh_until_s:
+            if not answer.is_still_the_best(audience):
+                self._drop(key)
+                return self._found(key, name, audience)
             answer.refresh(now_s)
-        else:
-            self._drop(key)
-            return None
+        self._answers.move_to_end(key)
         return answer
 
     def _judge(self, rest: bytes) -> _Audience | None:
@@ -152,18 +156,21 @@ def _audience_of(rest: bytes) -> _Audience | None:
     """Read what follows the name in the head of a request; None where it is not of the plainest."""
     if not rest.startswith(_VERSION) or rest.find(_END) != len(rest) - len(_END):
         return None
-    accepted = ""
+    accepted, seen = "", set()
     for line in rest[len(_VERSION) : -len(_END)].decode("latin-1").split("\r\n"):
         name, colon, value = line.partition(":")
         name, value = name.lower(), value.strip(" \t")
         if not colon or not value.isascii() or not value.isprintable():
             return None
-        if name == "connection" and value.lower() == "keep-alive":
-            continue
-        if name not in _HARMLESS:
+        if name in seen or name not in _HARMLESS:
+            return None
+        if name == "connection" and value.lower() != "keep-alive":
             return None
         if name == "accept-encoding":
-            accepted = f"{accepted},{value}" if accepted else value
+            accepted = value
+        seen.add(name)
+    if "host" not in seen:  # which is an error, as repeating one is
+        return None
     forms = accepted_forms(accepted)
     return _Audience(forms, "".join(forms).encode())
 

@@ -23,8 +23,8 @@ AT_ONCE_BYTES = 1024 * 1024
 
 _END_OF_HEAD = b"\r\n\r\n"
 
-_PRIVATE = {"_waiter", "_next_keepalive_close_time"}
-IS_SUPPORTED = set(web.RequestHandler.__slots__) >= _PRIVATE
+_PRIVATE = ("_waiter", "_upgraded", "_next_keepalive_close_time")
+IS_SUPPORTED = all(hasattr(web.RequestHandler, name) for name in _PRIVATE)
 """Whether aiohttp's protocol has what of it is not public; else no connection is watched."""
 
 
@@ -71,8 +71,7 @@ class _Watched(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Answer a request, or hand on what has come."""
         inner = self._inner
-        waiter = inner._waiter
-        if self._is_whole and not self._is_paused and waiter is not None and not waiter.done():
+        if self._is_whole and not self._is_paused and _waits_for_a_request(inner):
             answer = self._answers.find(data)
             if answer is not None and self._send(answer):
                 return
@@ -150,6 +149,11 @@ class _Watched(asyncio.Protocol):
         if self._sending is not None:
             self._sending.cancel()
         self._inner.connection_lost(exc)
+
+
+def _waits_for_a_request(inner: web.RequestHandler) -> bool:
+    waiter = inner._waiter
+    return waiter is not None and not waiter.done() and not inner._upgraded
 
 
 def _socket_for_sendfile(transport: asyncio.Transport) -> int:

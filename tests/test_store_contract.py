@@ -26,7 +26,7 @@ ABSENT = Checksum("0" * 64)
 CODERS: dict[Form, Callable[[bytes], bytes]] = {
     Form.PLAIN: bytes,
     Form.ZSTD: zstd.compress,
-    Form.GZIP: gzip.compress,
+    Form.GZIP: lambda data: gzip.compress(data, mtime=0),
 }
 
 

@@ -141,6 +141,7 @@ async def conversation(
     try:
         if warm:
             await wire.watched(warm)
+            await wire.ask(get(warm))
         await wire.send(*segments, CLOSING, pause_s=pause_s)
         return normal(await wire.rest(PATIENCE_S))
     finally:

@@ -83,7 +83,7 @@ class Workers(click.ParamType[int]):
         if text == "auto":
             return min(MAX_WORKERS, len(os.sched_getaffinity(0)))
         if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= MAX_WORKERS:
-            self.fail(f"{value!r} is no number from 1 to {MAX_WORKERS}, nor auto", param, ctx)
+            self.fail(f"{value!r} is neither a number from 1 to {MAX_WORKERS} nor auto", param, ctx)
         return int(text)
 
 
@@ -153,7 +153,7 @@ LISTENING_OPTIONS = (
     option("--grace", type=GRACE, default=s.DEFAULT_GRACE_S, show_default=True,
            metavar="S", help="Seconds that requests in flight get when the server is stopped."),
     option("--workers", type=Workers(), default=1, show_default=True, metavar="N",
-           help="Processes that serve; auto: one a core. More than one use more than one core."),
+           help="Processes that serve, 1 to 256; auto: one for each core this process may use."),
     option("--access-log/--no-access-log", default=False, help="Log every request."),
     option("--log-level", type=click.Choice(LEVELS), default="warning", show_default=True,
            help="info also logs every buffer stored."),

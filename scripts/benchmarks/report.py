@@ -28,8 +28,8 @@ the figures below::
 
     scripts/bench --rst docs/benchmarks.rst --json bench.json
 
-It takes about an hour and 25 GB of the disk (``--stream-size 256M`` and ``--dir`` help).
-``scripts/bench --rounds 1 --seconds 1 --cases 'get-*'`` is a quick look, ``--help`` shows the rest.
+It takes about an hour and 25 GB of disk space (``--stream-size 256M`` and ``--dir`` help).
+``scripts/bench --rounds 1 --seconds 1 --many 2000 --cases 'get-1k*'`` is a quick look, ``--help`` shows the rest.
 
 {BEGIN}
 
@@ -76,7 +76,7 @@ class Report:
         """Word the table for a terminal."""
         heads = ["case", "unit", *KINDS, *(f"/{peer}" for peer in PEERS), "target"]
         rows = [_cells(line) for line in lines(self.cases, self.results)]
-        parts = [_aligned([heads, *rows])]
+        parts = [_aligned([heads, *rows]), "/nginx and the like: ours divided by theirs"]
         if self.results.notes():
             parts.append("\n".join(self.results.notes()))
         if busy := self.results.busy(self.cases):

@@ -145,7 +145,7 @@ def _verdict(case: Case, target: Target, ours: float | None, metric: str, result
         theirs = results.median(case.name, target.peer, metric)
         value = ours / theirs if ours is not None and theirs else None
     if value is None:
-        return "unknown"
+        return "not measured"
     if target.holds(value):
         return "met"
     return f"missed ({_ratio_text(value) if target.peer else figure_text(value)})"

@@ -29,7 +29,8 @@ the figures below::
     scripts/bench --rst docs/benchmarks.rst --json bench.json
 
 It takes about an hour and 25 GB of disk space (``--stream-size 256M`` and ``--dir`` help).
-``scripts/bench --rounds 1 --seconds 1 --many 2000 --cases 'get-1k*'`` is a quick look, ``--help`` shows the rest.
+``scripts/bench --rounds 1 --seconds 1 --many 2000 --cases 'get-1k*'`` is a quick look,
+``--help`` shows the rest.
 
 {BEGIN}
 

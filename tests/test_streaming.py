@@ -57,7 +57,7 @@ def test_lane_ends_with_an_error(pool: ThreadPoolExecutor) -> None:
     assert isinstance(lane.error, OSError)
     lane.push(b"two")
     lane.stop()
-    assert lane.behind == 2
+    assert lane.behind == 1
 
 
 def test_stopped_lane_touches_nothing_more(pool: ThreadPoolExecutor) -> None:
@@ -81,6 +81,28 @@ def test_stopped_lane_touches_nothing_more(pool: ThreadPoolExecutor) -> None:
     stopping.result(5)
     time.sleep(0.05)
     assert taken == [b"one"]
+
+
+def test_stopping_in_the_same_threads() -> None:
+    """Who stops lanes in all the threads that they run in waits for no turn that none is left for."""
+    with ThreadPoolExecutor(2) as threads:
+        lanes = [Lane(threads, lambda piece: time.sleep(0.005), lambda: None) for _ in range(2)]
+        for _ in range(20 * PIECES_A_TURN):
+            for lane in lanes:
+                lane.push(b"piece")
+        time.sleep(0.005 * (PIECES_A_TURN - 0.5))
+        stopping = [threads.submit(lane.stop) for lane in lanes]
+        for each in stopping:
+            each.result(5)
+
+
+def test_lane_of_a_closed_pool() -> None:
+    """A lane whose threads are gone ends with an error, and can be stopped."""
+    with ThreadPoolExecutor(1) as threads:
+        lane = Lane(threads, lambda piece: None, lambda: None)
+    lane.push(b"piece")
+    assert isinstance(lane.error, RuntimeError)
+    lane.stop()
 
 
 def test_lanes_take_turns() -> None:

@@ -10,15 +10,19 @@ SLICE_S = 300.0
 """Who takes longer than this for a slice (28 kB/s), or for a write, is hung up on."""
 
 
-async def send_slice(transport: asyncio.Transport, file: io.FileIO, offset: int, end: int) -> int:
+async def send_slice(
+    transport: asyncio.Transport, file: io.FileIO, offset: int, end: int, *, fallback: bool = False
+) -> int:
     """Send the next bytes of a file up to `end`, as many as a slice has: where the next slice begins.
 
+    `fallback`: copy the bytes where the file system has no sendfile.
     Raises: ConnectionError, TimeoutError; RuntimeError, if the transport is closing;
     NotImplementedError or SendfileNotAvailableError, for TLS or an event loop without sendfile.
     """
     count = min(SLICE_BYTES, end - offset)
+    loop = asyncio.get_running_loop()
     async with asyncio.timeout(SLICE_S):
-        sent = await asyncio.get_running_loop().sendfile(transport, file, offset, count, fallback=False)
+        sent = await loop.sendfile(transport, file, offset, count, fallback=fallback)
     check_sent(sent, count)
     return offset + sent
 

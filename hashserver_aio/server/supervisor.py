@@ -116,7 +116,9 @@ class Supervisor:
                 raise CannotStart(f"no more than {number} workers can run: {error.strerror}") from None
         while not all(worker.ready_s is not None for worker in self._workers.values()):
             for worker, end in self._look(None):
-                raise CannotStart(worker.said.decode() or f"a worker {end} before it was ready")
+                raise CannotStart(
+                    worker.said.decode(errors="replace") or f"a worker {end} before it was ready"
+                )
             if self._signals:
                 raise KeyboardInterrupt
 

@@ -7,6 +7,7 @@ would come out of order, or a body be taken for a request.
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import os
 import time
@@ -20,6 +21,9 @@ from .sendfile import SLICE_S, send_slice
 
 AT_ONCE_BYTES = 1024 * 1024
 """So much of a file goes out before others have a turn: a quarter of a millisecond of copying."""
+
+_IN_THE_TASK = (errno.EAGAIN, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+"""The socket takes nothing now, or the file system has no sendfile: the task sees to it."""
 
 _END_OF_HEAD = b"\r\n\r\n"
 
@@ -101,34 +105,36 @@ class _Watched(asyncio.Protocol):
         try:
             if not self._transport.get_write_buffer_size():
                 sent = os.sendfile(self._socket, file.fileno(), 0, min(size, AT_ONCE_BYTES))
-        except BlockingIOError:
-            pass
-        except OSError:
-            file.close()
-            self._transport.abort()
-            return
+        except OSError as error:
+            if error.errno not in _IN_THE_TASK:
+                file.close()
+                self._transport.abort()
+                return
         if sent == size:
             file.close()
             self._answers.activity.touch()
             self._stay_open(self._inner.keepalive_timeout)
             return
         self._transport.pause_reading()
+        self._stay_open(2 * SLICE_S)
         self._answers.activity.begin()
         self._sending = asyncio.get_running_loop().create_task(self._send_rest(file, sent, size))
+        self._sending.add_done_callback(lambda _: self._end_sending(file))
 
     async def _send_rest(self, file: io.FileIO, offset: int, size: int) -> None:
         try:
-            with file:
-                while offset < size:
-                    self._stay_open(2 * SLICE_S)
-                    offset = await send_slice(self._transport, file, offset, size)
+            while offset < size:
+                self._stay_open(2 * SLICE_S)
+                offset = await send_slice(self._transport, file, offset, size, fallback=True)
             self._stay_open(self._inner.keepalive_timeout)
             self._transport.resume_reading()
         except (OSError, TimeoutError, RuntimeError):  # the client went away, or sleeps
             self._transport.abort()
-        finally:
-            self._sending = None
-            self._answers.activity.end()
+
+    def _end_sending(self, file: io.FileIO) -> None:
+        file.close()
+        self._sending = None
+        self._answers.activity.end()
 
     def eof_received(self) -> None:
         """Hand on that the client sends no more."""
@@ -146,8 +152,8 @@ class _Watched(asyncio.Protocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Hand on that the client is gone."""
-        if self._sending is not None:
-            self._sending.cancel()
+        if self._sending is not None:  # a moment later: asyncio itself ends it where it waits to write
+            asyncio.get_running_loop().call_soon(self._sending.cancel)
         self._inner.connection_lost(exc)
 
 

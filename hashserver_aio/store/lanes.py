@@ -26,7 +26,9 @@ class Lane:
         self._take = take
         self._tell = tell
         self._pieces: deque[bytes] = deque()
-        self._is_running = False
+        self._is_scheduled = False
+        self._is_taking = False
+        self._is_stopped = False
         self._changed = threading.Condition()
         self.behind = 0
         self.error: Exception | None = None
@@ -34,12 +36,20 @@ class Lane:
     def push(self, piece: bytes) -> None:
         """Pass a piece on; it is taken as soon as those before it are."""
         with self._changed:
+            if self._is_stopped or self.error is not None:
+                return
             self._pieces.append(piece)
             self.behind += 1
-            if self._is_running or self.error is not None:
+            if self._is_scheduled:
                 return
-            self._is_running = True
-        self._pool.submit(self._run)
+            self._is_scheduled = True
+        self._schedule()
+
+    def _schedule(self) -> None:
+        try:
+            self._pool.submit(self._run)
+        except RuntimeError as error:  # the pool is closed: the server is at its end
+            self._end_turn(error)
 
     def _run(self) -> None:
         for _ in range(PIECES_A_TURN):
@@ -49,31 +59,39 @@ class Lane:
             try:
                 self._take(piece)
             except Exception as error:
-                self._fail(error)
+                self._end_turn(error)
                 return
-            with self._changed:
-                self.behind -= 1
-            self._tell()
-        self._pool.submit(self._run)  # behind all others who wait for a thread
+            self._end_turn(None)
+        if self._has_more():
+            self._schedule()  # behind all others who wait for a thread
 
     def _next(self) -> bytes | None:
         with self._changed:
-            if self._pieces:
-                return self._pieces.popleft()
-            self._is_running = False
-            self._changed.notify_all()
-            return None
+            self._is_taking = self._is_scheduled = bool(self._pieces)
+            return self._pieces.popleft() if self._pieces else None
 
-    def _fail(self, error: Exception) -> None:
+    def _has_more(self) -> bool:
         with self._changed:
-            self.error = error
-            self._pieces.clear()
-            self._is_running = False
+            self._is_scheduled = bool(self._pieces)
+            return self._is_scheduled
+
+    def _end_turn(self, error: Exception | None) -> None:
+        with self._changed:
+            self._is_taking = False
+            if error is None:
+                self.behind -= 1
+            else:
+                self.error = error
+                self._pieces.clear()
             self._changed.notify_all()
         self._tell()
 
     def stop(self) -> None:
-        """Forget what was not taken yet, and wait until nothing is being taken."""
+        """Take no more, and wait until nothing is being taken.
+
+        Never for a job that waits for a thread: who stops may have the thread that it waits for.
+        """
         with self._changed:
+            self._is_stopped = True
             self._pieces.clear()
-            self._changed.wait_for(lambda: not self._is_running)
+            self._changed.wait_for(lambda: not self._is_taking)

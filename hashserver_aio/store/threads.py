@@ -31,7 +31,6 @@ ASKING_THREADS = 4
 HASH_THREADS = max(2, os.cpu_count() or 1)
 """What takes a core, also to read a file: a few megabytes are one turn, so that all go forward."""
 
-
 HASH_NICENESS = 5
 """A third of the share of a core, when somebody else wants it."""
 
@@ -86,7 +85,8 @@ class Threads:
 def _give_way() -> None:
     """Let whoever answers requests have the core first, where there are not enough of them."""
     with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), HASH_NICENESS)
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + HASH_NICENESS)
 
 
 async def finished(job: Future[T]) -> T:

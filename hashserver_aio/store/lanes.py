@@ -5,6 +5,7 @@ On two cores SHA3 alone then sets the pace: SHA-256 and the disk keep up beside 
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -62,6 +63,7 @@ class Lane:
                 self._end_turn(error)
                 return
             self._end_turn(None)
+            os.sched_yield()  # a kernel that preempts by its tick would let the next piece go first too
         if self._has_more():
             self._schedule()  # behind all others who wait for a thread
 

@@ -188,6 +188,17 @@ class Arena:
             )
 
 
+def require_memory(size: int) -> None:
+    """Raise NotOffered unless so many bytes of memory are free, and some to spare."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    if free < size + SPARE_BYTES:
+        raise NotOffered(
+            f"it would hold {size / 2**30:.0f} GiB in memory, {free / 2**30:.1f} are free; "
+            "choose a smaller --stream-size"
+        )
+
+
 def _remove_large(directory: Path) -> None:
     """Remove what takes room, and no more.
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .. import loads
-from ..arena import LONG_S, Arena, Options
+from ..arena import LONG_S, Arena, Options, require_memory
 from ..buffers import Series, store_named_only
 from ..case import Case, Figures, Measure, Row, at_most, below
 from ..failures import MeasurementFailed
@@ -134,6 +134,8 @@ def _streams(arena: Arena, contender: Contender) -> Figures:
     """Upload and download large buffers, 16 at a time each way."""
     series, file = arena.large(arena.options.stream_bytes)
     arena.require_disk((STREAMS + 1) * series.size)
+    if contender is HASHSERVER_PEER:  # of an upload of 1 GiB it held 1.6
+        require_memory(2 * STREAMS * series.size)
     names = series.names(STREAMS + 1)
     with arena.writing(contender) as server:
         sent = {"port": server.port, "file": str(file), "seconds": None}

@@ -47,17 +47,17 @@ def cases(options: Options) -> list[Case]:
         _range("middle", RANGED_BYTES // 2),
         _range("last", RANGED_BYTES - 1),
         Case("get-304", GROUP, ALL, _get_304, (Row("GET 1 KiB, 304", OURS),)),
-        Case(
-            "get-workers",
-            GROUP,
-            (ONE_WORKER, TWO_WORKERS),
-            _get_hot(KIB, 16),
-            (
-                Row("GET 1 KiB, --workers 1, not pinned", ONE_WORKER, peers=()),
-                Row("GET 1 KiB, --workers 2, not pinned", TWO_WORKERS, peers=()),
-            ),
-        ),
+        _by_workers("get-workers", "GET 1 KiB", _get_hot(KIB, 16)),
+        _by_workers("get-many-workers", f"GET 1 KiB, {options.many:,} different", _get_many),
     ]
+
+
+def _by_workers(name: str, label: str, measure: Measure) -> Case:
+    rows = (
+        Row(f"{label}, --workers 1, not pinned", ONE_WORKER, peers=()),
+        Row(f"{label}, --workers 2, not pinned", TWO_WORKERS, peers=()),
+    )
+    return Case(name, GROUP, (ONE_WORKER, TWO_WORKERS), measure, rows)
 
 
 def _hot(name: str, label: str, size: int, connections: int, targets: tuple[Target, ...]) -> Case:

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, aclosing
+from functools import partial
 
 from .blobs import Blob
 from .catalogue import Catalogue
@@ -17,6 +18,7 @@ from .checksums import Checksum
 from .decoded import DecodedFiles
 from .errors import BufferCorrupt, BufferNotFound, Busy, StoreFailed
 from .intake import Intake
+from .settings import Settings
 from .store import FORMS, Form, Store, StoredFile
 from .verifying import FileChanged, Verifier
 from .waiting import MAX_WAIT_S, Waiting
@@ -30,12 +32,12 @@ MAX_REOPENED = 10
 class Buffers:
     """The buffers of one store, as its catalogue knows them."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, *, limit_bytes: int | None, fsync: bool) -> None:
+    def __init__(self, store: Store, catalogue: Catalogue, settings: Settings) -> None:
         self.store = store
         self._catalogue = catalogue
         self._waiting = Waiting()
-        self.intake = Intake(store, catalogue, self._waiting, limit_bytes=limit_bytes, fsync=fsync)
-        self._verifier = Verifier(store, catalogue)
+        self.intake = Intake(store, catalogue, self._waiting, settings)
+        self.verifier = Verifier(store, catalogue)
         self._decoded = DecodedFiles(store)
 
     def close(self) -> None:
@@ -104,7 +106,7 @@ class Buffers:
         """Make a blob of a file, or close it if it is not good."""
         with ExitStack() as opened:
             opened.enter_context(stored.file)
-            known = await self._verifier.known(stored)
+            known = await self.verifier.known(stored)
             if known is None:
                 return None
             form = stored.form if stored.form in accepted else Form.PLAIN
@@ -126,7 +128,7 @@ class Buffers:
         stored = self.store.open_at_once(checksum, _all_forms(accepted))
         if stored is None:
             return None
-        known = self._verifier.recalled(stored) if stored.form in accepted else None
+        known = self.verifier.recalled(stored) if stored.form in accepted else None
         if known is None:
             stored.file.close()
             return None
@@ -136,11 +138,11 @@ class Buffers:
         )
 
     async def _note_absence(self, checksum: Checksum) -> None:
-        """List a buffer as deleted that is listed and gone, unless the whole disk is gone."""
-        if self._catalogue.holds(checksum) and self.store.is_readable():
+        """List a buffer as deleted that is listed and gone for sure."""
+        if self._catalogue.held(checksum) is not None:
             try:
-                await self._catalogue.forget(checksum, lambda: self.store.is_absent(checksum))
-            except StoreFailed as error:
+                await self._catalogue.forget(checksum, partial(self.store.is_absent, checksum))
+            except (StoreFailed, Busy) as error:
                 log.warning("%s", error)
 
     # -- asking ----------------------------------------------------------------------------------

@@ -17,7 +17,10 @@ Nothing here knows HTTP: `server/errors.py` holds the status of each.
       AlreadyHeld          the client asked for a new buffer only
       ReadOnly             the server takes no buffers
       ForeignOrigin        a web page of another origin wants to write
+      NotAuthenticated     nobody knows who asks: no credentials, or wrong ones
+      NotPermitted         who asks may not do this
       NoSpace              the disk is full
+      LimitReached         as many buffers, or bytes, are held as the server may hold
       StoreFailed          the disk or the directory fails
       FormatConflict       the directory is of another format than asked for
       CannotStart          the server can't be started as it was told to
@@ -104,8 +107,20 @@ class ForeignOrigin(HashserverError):
     """A web page of an origin that is not allowed to write wants to write."""
 
 
+class NotAuthenticated(HashserverError):
+    """Nobody knows who asks: there are no credentials, or wrong ones."""
+
+
+class NotPermitted(HashserverError):
+    """Who asks may not do this."""
+
+
 class NoSpace(HashserverError):
     """The disk is full."""
+
+
+class LimitReached(HashserverError):
+    """As many buffers, or bytes, are held as the server may hold."""
 
 
 class StoreFailed(HashserverError):

@@ -32,10 +32,28 @@ DEFAULT_PORT = 8000
 
 
 @dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How many buffers, and how many plain bytes, may be held; None is no limit."""
+
+    count: int | None = None
+    size: int | None = None
+
+    def allow(self, count: int, size: int) -> bool:
+        """Tell whether so much may be held."""
+        return (self.count is None or count <= self.count) and (self.size is None or size <= self.size)
+
+    @property
+    def are_none(self) -> bool:
+        """Whether all may be held that there is room for."""
+        return self.count is None and self.size is None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """How to serve one directory.
 
-    `layout` and `algorithm` are None where the directory itself is to tell (else prefix, sha3-256).
+    `layout` and `algorithm` are None where the directory itself is to tell (else prefix, sha3-256);
+    `catalogue`, a URL, is None for the usual place.
     """
 
     directory: Path
@@ -46,6 +64,10 @@ class Settings:
     lock_timeout_s: float = DEFAULT_LOCK_TIMEOUT_S
     fsync: bool = True
     max_buffer_bytes: int | None = None
+    limits: Limits = Limits()
+    catalogue: str | None = None
+    scrub_bytes_per_s: float | None = None
+    auth_file: Path | None = None
     cors_origins: tuple[str, ...] = ()
     share_with_group: bool = False
 

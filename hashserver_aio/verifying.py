@@ -10,11 +10,12 @@ import contextlib
 import logging
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import partial
 
 from .catalogue import Arrival, Catalogue, Known
 from .checksums import Algorithm, Checksum, Digester
-from .errors import BadEncoding, StoreFailed
-from .store import Form, Identity, Store, StoredFile
+from .errors import BadEncoding, Busy, StoreFailed
+from .store import Form, Identity, Pace, Store, StoredFile
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,15 @@ class Verifier:
     def recalled(self, stored: StoredFile) -> Known | None:
         """Tell what is known of a file that was found to be good before, and is the same; else None."""
         known = self._catalogue.known(stored.checksum, stored.place, stored.form)
-        return known if known is not None and known.identity == stored.identity else None
+        if known is None or known.identity != stored.identity:
+            return None
+        bad = self._bad.get((stored.checksum, stored.place, stored.form)) if self._bad else None
+        return known if bad is None or bad.identity != stored.identity else None
+
+    async def check(self, stored: StoredFile, pace: Pace | None = None) -> Known | None:
+        """Hash a file, whatever is known of it; None if it is not good. Raises as `known` does."""
+        key = (stored.checksum, stored.place, stored.form)
+        return await self._verify(key, stored.duplicate(), pace)
 
     async def _verified_once(self, key: Key, stored: StoredFile) -> Known | None:
         """Wait for the one who hashes a file; when nobody waits any more, he stops."""
@@ -95,12 +104,12 @@ class Verifier:
                 if self._jobs.get((key, stored.identity)) is job:
                     del self._jobs[key, stored.identity]
 
-    async def _verify(self, key: Key, stored: StoredFile) -> Known | None:
+    async def _verify(self, key: Key, stored: StoredFile, pace: Pace | None = None) -> Known | None:
         with stored.file:
             digester = Digester(self._store.format.algorithm)
             broken = False
             try:
-                await self._store.read(stored, digester)
+                await self._store.read(stored, digester, pace)
             except BadEncoding:
                 broken = True
             if stored.now() != stored.identity:
@@ -115,12 +124,16 @@ class Verifier:
     async def _remember(self, stored: StoredFile, known: Known) -> None:
         if 0 <= stored.identity.age_s < SETTLED_S:
             return
+        before = self.recalled(stored)
+        if before is not None and before[1:3] == known[1:3]:
+            return
         try:
             await self._catalogue.record(Arrival(stored.checksum, stored.place, stored.form, known))
-        except StoreFailed as error:
+        except (StoreFailed, Busy) as error:
             log.warning("%s is good, but not catalogued: %s", stored.checksum, error)
 
     async def _condemn(self, key: Key, stored: StoredFile, digester: Digester) -> None:
+        await self._distrust(key)
         is_corrupt = not await self._is_of_other_algorithm(stored, digester)
         self._bad[key] = _Bad(stored.identity, is_corrupt)
         if len(self._bad) > MAX_BAD:
@@ -129,8 +142,22 @@ class Verifier:
             log.error("%s is named by another hash algorithm than this server's", stored.checksum)
             return
         aside = await self._store.quarantine(stored)
-        what = "moved to quarantine" if aside else "left in place"
+        if aside:
+            await self._forget(stored.checksum)
+        what = "moved to quarantine" if aside else "left in place: young, locked, or not ours to move"
         log.error("%s%s is corrupt, %s", stored.checksum, stored.form, what)
+
+    async def _distrust(self, key: Key) -> None:
+        """Take back what was known of a file: it rotted since, and looks as it did."""
+        if self._catalogue.known(*key) is not None:
+            try:
+                await self._catalogue.distrust(*key)
+            except (StoreFailed, Busy) as error:
+                log.error("%s is corrupt, and still catalogued as good: %s", key[0], error)
+
+    async def _forget(self, checksum: Checksum) -> None:
+        with contextlib.suppress(StoreFailed, Busy):  # then whoever asks for it finds that it is gone
+            await self._catalogue.forget(checksum, partial(self._store.is_absent, checksum))
 
     async def _is_of_other_algorithm(self, stored: StoredFile, digester: Digester) -> bool:
         """Tell whether a file is good for a server of the other algorithm: it is not ours to move."""

@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 
 from hashserver_aio import Settings, create_app
-from hashserver_aio.store import Sink, StoredFile
+from hashserver_aio.store import Pace, Sink, StoredFile
 from hashserver_aio.store.directory import DirectoryStore
 
 from .crews import Crew, crew_on
@@ -90,9 +90,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     read = DirectoryStore.read
 
-    async def counted(self: DirectoryStore, stored: StoredFile, sink: Sink) -> None:
+    async def counted(self: DirectoryStore, stored: StoredFile, sink: Sink, pace: Pace | None = None) -> None:
         names.append(stored.checksum)
-        await read(self, stored, sink)
+        await read(self, stored, sink, pace)
 
     monkeypatch.setattr(DirectoryStore, "read", counted)
     return names

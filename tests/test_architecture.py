@@ -17,10 +17,13 @@ ROOMS: tuple[frozenset[str], ...] = (
     frozenset({"version"}),
     frozenset({"errors"}),
     frozenset({"checksums"}),
+    frozenset({"passwords", "access"}),
     frozenset({"settings"}),
     frozenset({"store"}),
     frozenset({"catalogue"}),
-    frozenset({"blobs", "bodies", "waiting", "verifying", "decoded", "intake", "buffers"}),
+    frozenset(
+        {"blobs", "bodies", "waiting", "verifying", "decoded", "intake", "inspecting", "scrubbing", "buffers"}
+    ),
     frozenset({"server"}),
     frozenset({"cli"}),
     frozenset({"__init__", "__main__"}),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hashserver_aio.buffers import Buffers
 from hashserver_aio.catalogue.sqlite import SqliteCatalogue
 from hashserver_aio.errors import BufferCorrupt, BufferNotFound, ChecksumMismatch, UploadCut
-from hashserver_aio.settings import Layout
+from hashserver_aio.settings import Layout, Settings
 from hashserver_aio.store import FORMS, Form
 
 from .test_store_contract import ABSENT, BODIES, CODERS, name, opened, path_of, temps, write
@@ -92,7 +92,9 @@ async def test_buffers_equal_a_dict(layout: Layout, steps: list[tuple[str, bytes
     with tempfile.TemporaryDirectory() as folder:
         async with opened(Path(folder), layout) as store:
             catalogue = SqliteCatalogue(f"{store.own_folder}/catalogue.sqlite", store.prepare, fsync=False)
-            world = World(Path(folder), layout, Buffers(store, catalogue, limit_bytes=None, fsync=False))
+            world = World(
+                Path(folder), layout, Buffers(store, catalogue, Settings(directory=Path(folder), fsync=False))
+            )
             for action, body, form, accepted in steps:
                 await world.act(action, body, form)
                 await world.check(body, accepted)

@@ -227,7 +227,7 @@ async def test_replaced_while_hashed(
     read = DirectoryStore.read
     came: list[Path] = []
 
-    async def replaced(self: DirectoryStore, stored: StoredFile, sink: Sink) -> None:
+    async def replaced(self: DirectoryStore, stored: StoredFile, sink: Sink, pace: object = None) -> None:
         await read(self, stored, sink)
         came.extend([lay(directory, BODY)] if len(came) < 3 else [])
 

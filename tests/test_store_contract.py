@@ -98,7 +98,7 @@ class ReadingContract:
         assert (store.has_room(0), store.has_room(2**62)) == (True, False)
         assert await forms_of(store, ABSENT) == {}
         assert (await store.present([ABSENT]), await store.sizes([ABSENT])) == (set(), {})
-        assert store.is_absent(ABSENT)
+        assert store.is_absent(ABSENT, ())
         assert not (await store.is_awaited(ABSENT) or await store.pending([ABSENT]))
 
     async def test_foreign_files(self, store: Store, directory: Path) -> None:
@@ -113,7 +113,7 @@ class ReadingContract:
         for path in paths:
             assert await store.present([name(SHORT), ABSENT]) == {name(SHORT)}
             path.unlink()
-        assert store.is_absent(name(SHORT))
+        assert store.is_absent(name(SHORT), ())
 
     async def test_no_files(self, store: Store, directory: Path) -> None:
         """A folder or a named pipe of a buffer's name is no buffer, and hangs nobody."""
@@ -168,7 +168,7 @@ class StoreContract(ReadingContract):
         digester = Digester(Algorithm.SHA3_256)
         await upload.verify(digester, None)
         assert (digester.checksum, sink.digest()) == (name(LONG), hashlib.sha256(data).digest())
-        assert store.is_absent(name(LONG))
+        assert store.is_absent(name(LONG), ())
         await upload.commit(digester.size)
         await upload.abort()  # does not undo it
         assert await forms_of(store, name(LONG)) == {form: data}
@@ -182,14 +182,14 @@ class StoreContract(ReadingContract):
         assert temps(directory)
         for _ in range(2):
             await upload.abort()
-        assert store.is_absent(name(LONG)) and not temps(directory)
+        assert store.is_absent(name(LONG), ()) and not temps(directory)
 
     async def test_promises(self, store: Store) -> None:
         """A promise is told until it is kept or taken back; of what is held already none is needed."""
         for body in (SHORT, LONG):
             await store.promise(name(body))
         assert await store.pending([ABSENT, name(SHORT), name(LONG)]) == {name(SHORT), name(LONG)}
-        assert await store.is_awaited(name(SHORT)) and store.is_absent(name(SHORT))
+        assert await store.is_awaited(name(SHORT)) and store.is_absent(name(SHORT), ())
         await store.drop_promise(name(LONG))
         await store.put(name(SHORT), SHORT)
         await store.promise(name(SHORT))

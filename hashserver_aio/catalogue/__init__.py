@@ -5,14 +5,15 @@ Every row can be lost; the worst that follows is that a file is hashed once more
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from ..checksums import Checksum
+from ..settings import Limits
 from ..store import Form, Identity
 
-__all__ = ["Arrival", "Catalogue", "Known"]
+__all__ = ["Arrival", "Catalogue", "Held", "IsAbsent", "Known", "Page", "Totals"]
 
 
 class Known(NamedTuple):
@@ -37,20 +38,105 @@ class Arrival:
     known: Known
 
 
+class Held(NamedTuple):
+    """A buffer in the order of arrival: `seq` grows with each; `size` in bytes; `sha256` 32 bytes."""
+
+    seq: int
+    checksum: Checksum
+    size: int
+    added_ms: int
+    sha256: bytes | None
+
+
+class Page(NamedTuple):
+    """Some of the feed, and the number to go on from; it is the one asked from where there is no more.
+
+    `feed_id`: what the numbers belong to; "" where there is no catalogue yet.
+    """
+
+    feed_id: str
+    held: list[Held]
+    next_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """How many buffers are listed as held, and their plain bytes together."""
+
+    count: int
+    size: int
+
+
+IsAbsent = Callable[[Collection[str]], bool]
+"""Tells whether a buffer is absent that was known to have files in these places; it blocks."""
+
+
 class Catalogue(Protocol):
-    """What is held. Reads are answered at once; writes are durable when they return."""
+    """What is held. Reads are answered at once; writes are durable when they return.
+
+    Who has seen `seq` n in the feed never later meets a new one up to n. Numbers are comparable as
+    long as `feed_id` is the same: it is another one when the catalogue was lost.
+    """
+
+    # -- files
 
     def known(self, checksum: Checksum, place: str, form: Form) -> Known | None:
         """Tell what is known of a stored file; the caller compares the identity."""
 
-    def holds(self, checksum: Checksum) -> bool:
-        """Tell whether a buffer is listed as held."""
+    async def record(self, arrival: Arrival, reservation: int | None = None) -> None:
+        """List a buffer as held, unless it is, and remember its file; the reservation is used up."""
 
-    async def record(self, arrival: Arrival) -> None:
-        """List a buffer as held, unless it is, and remember its file."""
+    async def distrust(self, checksum: Checksum, place: str, form: Form) -> None:
+        """Know nothing of a file any more that was found not to hash to its name."""
 
-    async def forget(self, checksum: Checksum, is_absent: Callable[[], bool]) -> None:
+    async def forget(self, checksum: Checksum, is_absent: IsAbsent) -> None:
         """List a buffer as deleted, if it is still absent when its turn comes."""
+
+    # -- buffers
+
+    def held(self, checksum: Checksum) -> Held | None:
+        """Tell what a buffer that is listed as held is listed with."""
+
+    def named(self, sha256: bytes) -> Checksum | None:
+        """Tell the name of the buffer, listed as held, that has this SHA-256."""
+
+    def totals(self) -> Totals:
+        """Tell how much is held."""
+
+    # -- the feed
+
+    def feed(self, first_seq: int) -> Page:
+        """Give the next page of what is held, in the order of arrival, from a number on.
+
+        A page may be empty with more behind it: what was deleted since is left out.
+        Raises: StoreFailed.
+        """
+
+    def history(self, after: tuple[int, int], until_ms: int) -> list[Held]:
+        """Give what came, in the order of time, deleted or not: the first ones of a page.
+
+        `after`: the time in milliseconds and the seq of the last one seen, or of a time alone (t, 0)
+        for all from it on. `until_ms`: before this time. Raises: StoreFailed.
+        """
+
+    # -- limits
+
+    async def reserve(self, checksum: Checksum, size: int, limits: Limits) -> int | None:
+        """Reserve room for a buffer, for ten minutes at most; None where there is none.
+
+        Of one buffer, however often reserved and whether held, the room is taken only once.
+        """
+
+    async def release(self, reservation: int) -> None:
+        """Give up a reservation."""
+
+    # -- notes
+
+    def note(self, key: str) -> str:
+        """Give what was noted under a key; "" if nothing was."""
+
+    async def keep_note(self, key: str, text: str) -> None:
+        """Note something, in the place of what was noted before."""
 
     async def close(self) -> None:
         """Finish what is being written."""

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 from collections import OrderedDict
-from collections.abc import Callable
+from itertools import islice
 
 from ..checksums import Checksum
+from ..settings import Limits
 from ..store import Form
-from . import Arrival, Known
+from . import Arrival, Held, IsAbsent, Known, Page, Totals
 
 MAX_FILES = 200_000
-"""Some 80 MB at most; a file that fell out is hashed once more."""
+"""Some 120 MB at most; a file that fell out is hashed once more, and its buffer comes anew."""
+
+PAGE = 1000
 
 
 class MemoryCatalogue:
-    """Knows the files that were used last."""
+    """Knows the files that were used last, and the buffers they hold."""
 
     def __init__(self) -> None:
+        self._feed_id = secrets.token_hex(16)
         self._known: OrderedDict[tuple[Checksum, str, Form], Known] = OrderedDict()
+        self._arrivals: OrderedDict[int, Held] = OrderedDict()
+        self._held: dict[Checksum, int] = {}
+        self._named: dict[bytes, Checksum] = {}
+        self._notes: dict[str, str] = {}
+        self._reserved: dict[int, tuple[Checksum, int]] = {}
+        self._size = self._seq = self._now_ms = self._reservations = 0
+
+    # -- files
 
     def known(self, checksum: Checksum, place: str, form: Form) -> Known | None:
         """Tell what is known of a stored file."""
@@ -26,18 +40,100 @@ class MemoryCatalogue:
             self._known.move_to_end((checksum, place, form))
         return known
 
-    def holds(self, checksum: Checksum) -> bool:
-        """Nothing is listed here: only files are remembered."""
-        return False
-
-    async def record(self, arrival: Arrival) -> None:
+    async def record(self, arrival: Arrival, reservation: int | None = None) -> None:
         """Remember a file; the one used longest ago makes room."""
+        if reservation is not None:
+            self._reserved.pop(reservation, None)
         self._known[arrival.checksum, arrival.place, arrival.form] = arrival.known
-        if len(self._known) > MAX_FILES:
-            self._known.popitem(last=False)
+        if arrival.checksum not in self._held:
+            self._arrive(arrival)
+        while len(self._known) > MAX_FILES:
+            (checksum, _, _), _ = self._known.popitem(last=False)
+            self._leave(checksum)
 
-    async def forget(self, checksum: Checksum, is_absent: Callable[[], bool]) -> None:
-        """Nothing to do: a file that is gone is never asked for."""
+    def _arrive(self, arrival: Arrival) -> None:
+        self._seq += 1
+        size, sha256 = arrival.known.plain_size, arrival.known.sha256
+        self._now_ms = max(self._now_ms, time.time_ns() // 1_000_000)
+        self._arrivals[self._seq] = Held(self._seq, arrival.checksum, size, self._now_ms, sha256)
+        self._held[arrival.checksum] = self._seq
+        self._size += size
+        if sha256 is not None:
+            self._named[sha256] = arrival.checksum
+
+    def _leave(self, checksum: Checksum) -> None:
+        seq = self._held.pop(checksum, None)
+        if seq is not None:
+            held = self._arrivals.pop(seq)
+            self._size -= held.size
+            self._named.pop(held.sha256 or b"", None)
+
+    async def distrust(self, checksum: Checksum, place: str, form: Form) -> None:
+        """Know nothing of a file any more."""
+        self._known.pop((checksum, place, form), None)
+
+    async def forget(self, checksum: Checksum, is_absent: IsAbsent) -> None:
+        """List a buffer no more; a file of it that is gone is never asked for."""
+        if checksum in self._held and is_absent(()):
+            self._leave(checksum)
+
+    # -- buffers
+
+    def held(self, checksum: Checksum) -> Held | None:
+        """Tell what a buffer that is listed as held is listed with."""
+        seq = self._held.get(checksum)
+        return None if seq is None else self._arrivals[seq]
+
+    def named(self, sha256: bytes) -> Checksum | None:
+        """Tell the name of the buffer, listed as held, that has this SHA-256."""
+        return self._named.get(sha256)
+
+    def totals(self) -> Totals:
+        """Tell how much is held."""
+        return Totals(len(self._arrivals), self._size)
+
+    # -- the feed
+
+    def feed(self, first_seq: int) -> Page:
+        """Give the next page of what is held, in the order of arrival, from a number on."""
+        first_seq = max(1, first_seq)
+        after = min(first_seq + PAGE, self._seq + 1)
+        found = (self._arrivals.get(seq) for seq in range(first_seq, after))
+        return Page(self._feed_id, [held for held in found if held is not None], max(first_seq, after))
+
+    def history(self, after: tuple[int, int], until_ms: int) -> list[Held]:
+        """Give what came, in the order of time; of what left, nothing is known any more."""
+        since_ms, last_seq = after
+        found = (self._arrivals.get(seq) for seq in range(last_seq + 1, self._seq + 1))
+        rows = (held for held in found if held is not None and since_ms <= held.added_ms < until_ms)
+        return list(islice(rows, PAGE))
+
+    # -- limits
+
+    async def reserve(self, checksum: Checksum, size: int, limits: Limits) -> int | None:
+        """Reserve room for a buffer."""
+        coming = {name: size for name, size in self._reserved.values() if name not in self._held}
+        coming[checksum] = size
+        count, total = len(self._held) + len(coming), self._size + sum(coming.values())
+        if checksum not in self._held and not limits.allow(count, total):
+            return None
+        self._reservations += 1
+        self._reserved[self._reservations] = checksum, size
+        return self._reservations
+
+    async def release(self, reservation: int) -> None:
+        """Give up a reservation."""
+        self._reserved.pop(reservation, None)
+
+    # -- notes
+
+    def note(self, key: str) -> str:
+        """Give what was noted under a key."""
+        return self._notes.get(key, "")
+
+    async def keep_note(self, key: str, text: str) -> None:
+        """Note something."""
+        self._notes[key] = text
 
     async def close(self) -> None:
         """Nothing to do."""

@@ -44,6 +44,18 @@ STEPS = (
         SELECT a.sha256 FROM arrivals a WHERE a.checksum = stored.checksum AND a.deleted_ms IS NULL
     );
     """,
+    # So that nobody counts millions of rows; what is being added is counted before it is there.
+    """
+    CREATE TABLE totals (count INTEGER NOT NULL, size INTEGER NOT NULL);
+    INSERT INTO totals SELECT count(*), ifnull(sum(size), 0) FROM arrivals WHERE deleted_ms IS NULL;
+    CREATE TABLE reservations (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        checksum BLOB NOT NULL,
+        size INTEGER NOT NULL,
+        until_ms INTEGER NOT NULL
+    );
+    CREATE INDEX arrivals_added ON arrivals (added_ms, seq);
+    """,
 )
 
 
@@ -66,6 +78,16 @@ def upgrade(connection: sqlite3.Connection) -> None:
     identity = ("feed_id", secrets.token_hex(16))
     connection.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", identity)
     connection.execute("COMMIT")
+
+
+def refuse_foreign(connection: sqlite3.Connection) -> None:
+    """Refuse a file that is no catalogue, before anything in it is changed.
+
+    Raises: StoreFailed.
+    """
+    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if names and not names >= {"meta", "arrivals", "stored"}:
+        raise StoreFailed("the catalogue's file is another program's database: name another one")
 
 
 def _version(connection: sqlite3.Connection) -> int:

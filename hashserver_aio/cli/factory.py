@@ -10,8 +10,7 @@ import click
 from aiohttp import web
 
 from ..errors import HashserverError
-from ..server.app import create_app
-from ..store.directory import settle_format
+from ..server.app import create_app, refuse
 from .options import STORE_OPTIONS, store_settings, with_options
 
 DO_NOT_RESTART = 3
@@ -37,7 +36,7 @@ def _app(arguments: list[str]) -> web.Application:
     try:
         with _store_command.make_context("hashserver-aio", arguments) as context:
             settings = store_settings(context.params)
-            settle_format(settings)  # a sentence now, not a traceback when the application starts
+            refuse(settings)  # a sentence now, not a traceback when the application starts
             return create_app(settings)
     except click.ClickException as error:
         error.show()

@@ -8,7 +8,9 @@ import sys
 import click
 
 from ..version import __version__
+from .auth import auth
 from .check import check
+from .inspect import reindex, verify
 from .run import run
 from .upstream import hashserver
 
@@ -29,8 +31,8 @@ def cli() -> None:
     """
 
 
-cli.add_command(run)
-cli.add_command(check)
+for command in (run, check, reindex, verify, auth):
+    cli.add_command(command)
 
 
 def main() -> None:

@@ -57,19 +57,19 @@ class Folders(click.ParamType[tuple[Path, ...]]):
         return tuple(Path(name) for name in names if name)
 
 
-class Seconds(click.FloatRange):
-    """A finite number of seconds."""
+class Finite(click.FloatRange):
+    """A number that is neither infinite nor none at all."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Read a number of seconds."""
-        seconds = float(super().convert(value, param, ctx))
-        if not math.isfinite(seconds):
-            self.fail(f"{value!r} is no number of seconds", param, ctx)
-        return seconds
+        """Read a number."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number", param, ctx)
+        return number
 
 
-SECONDS = Seconds(min=0, min_open=True)
-GRACE = Seconds(min=0)
+SECONDS = RATE = Finite(min=0, min_open=True)
+GRACE = Finite(min=0)
 
 
 class Workers(click.ParamType[int]):
@@ -134,6 +134,19 @@ STORE_OPTIONS = (
            "cut, buffers that were acknowledged may be gone or broken (never served broken)."),
     option("--max-buffer-size", type=Size(), default=None, metavar="BYTES",
            help="Refuse larger buffers (500M, 2G, ..). [default: no limit]"),
+    option("--max-bytes", type=Size(), default=None, metavar="BYTES",
+           help="Hold so many bytes at most, uncompressed, all buffers together. [default: no limit]"),
+    option("--max-count", type=click.IntRange(1), default=None, metavar="N",
+           help="Hold so many buffers at most. [default: no limit]"),
+    option("--catalogue", default=None, metavar="URL",
+           help="Where to keep what is known of the buffers: sqlite:PATH, or memory:. "
+           "[default: in DIR; in memory if DIR is not written]"),
+    option("--scrub-rate", type=RATE, default=None, metavar="MIB/S",
+           help="Hash all that is stored, over and over, at so many MiB a second; what is corrupt "
+           "is put aside and logged. [default: off]"),
+    option("--auth-file", type=FILE, default=None, metavar="F",
+           help="Who may do what, made by `hashserver-aio auth add`; read anew when it changes. "
+           "[default: everybody reads, and writes if --writable]"),
     option("--cors-origin", type=Origin(), multiple=True, metavar="ORIGIN",
            help="Let web pages of this origin write, e.g. https://app.example; may be repeated. "
            "All may read."),
@@ -190,6 +203,10 @@ def store_settings(given: dict[str, Any]) -> s.Settings:
         lock_timeout_s=given["lock_timeout"],
         fsync=not given["no_fsync"],
         max_buffer_bytes=given["max_buffer_size"],
+        catalogue=given["catalogue"],
+        scrub_bytes_per_s=given["scrub_rate"] and given["scrub_rate"] * 2**20,
+        auth_file=given["auth_file"],
+        limits=s.Limits(count=given["max_count"], size=given["max_bytes"]),
         cors_origins=tuple(given["cors_origin"]),
     )
 

@@ -5,24 +5,27 @@
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 from aiohttp import web
 
+from ..access import AccessFile
 from ..buffers import Buffers
 from ..catalogue import Catalogue
-from ..catalogue.memory import MemoryCatalogue
-from ..catalogue.sqlite import SqliteCatalogue
+from ..catalogue.opening import open_catalogue, path_of
+from ..scrubbing import Scrub
 from ..settings import Settings
+from ..store.admission import settle_format
 from ..store.directory import DirectoryStore
+from ..store.format import Format
 from . import hashserver, info
 from .activity import Activity, counting
 from .cors import add_headers, preflight
 from .errors import errors
 from .fast_path import FastPath
-from .keys import ACTIVITY, BUFFERS, FAST_PATH, SETTINGS
+from .keys import ACCESS, ACTIVITY, BUFFERS, FAST_PATH, SETTINGS
 from .receive import LINGER_S, hang_up_after_refusal
 
 CLEAN_UP_S = 5.0
@@ -52,38 +55,65 @@ def create_app(settings: Settings) -> web.Application:
     return app
 
 
+def refuse(settings: Settings) -> Format:
+    """Refuse what can be refused before anything is opened; gives the format that will be served.
+
+    Raises: CannotStart, FormatConflict.
+    """
+    if settings.auth_file is not None:
+        AccessFile(settings.auth_file).close()
+    if settings.catalogue is not None:
+        path_of(settings.catalogue)
+    return settle_format(settings)
+
+
 async def _buffers(app: web.Application) -> AsyncIterator[None]:
     """Hold store and catalogue open while the application runs.
 
     Raises: CannotStart, FormatConflict, StoreFailed.
     """
     settings = app[SETTINGS]
+    access = AccessFile(settings.auth_file) if settings.auth_file else None
+    app[ACCESS] = access
     store = DirectoryStore(settings)
     try:
         await store.start()
-        catalogue = _catalogue(settings, store)
+        catalogue = open_catalogue(settings, store)
         try:
-            app[BUFFERS] = Buffers(
-                store, catalogue, limit_bytes=settings.max_buffer_bytes, fsync=settings.fsync
-            )
-            app[FAST_PATH] = FastPath(app[BUFFERS], app[ACTIVITY])
-            yield
+            app[BUFFERS] = Buffers(store, catalogue, settings)
+            app[FAST_PATH] = FastPath(app[BUFFERS], access, app[ACTIVITY])
+            async with _scrubbing(app[BUFFERS], catalogue, settings):
+                yield
             app[BUFFERS].close()
             await app[ACTIVITY].settle(CLEAN_UP_S)
         finally:
             await catalogue.close()
     finally:
         await store.close()
+        if access is not None:
+            access.close()
 
 
-def _catalogue(settings: Settings, store: DirectoryStore) -> Catalogue:
-    if not settings.writable:
-        return MemoryCatalogue()
-    path = f"{store.own_folder}/catalogue.sqlite"
-    if store.is_network:  # SQLite's shared memory does not work across hosts
-        name = hashlib.sha256(str(settings.directory.resolve()).encode()).hexdigest()[:16]
-        path = str(Path.home() / ".local/state/hashserver-aio" / f"{name}.sqlite")
-    return SqliteCatalogue(path, store.prepare, fsync=settings.fsync)
+@contextlib.asynccontextmanager
+async def _scrubbing(buffers: Buffers, catalogue: Catalogue, settings: Settings) -> AsyncIterator[None]:
+    """Scrub as long as the application runs, if it was told to."""
+    if settings.scrub_bytes_per_s is None:
+        yield
+        return
+    scrub = Scrub(
+        buffers.store,
+        catalogue,
+        buffers.verifier,
+        directory=settings.directory,
+        bytes_per_s=settings.scrub_bytes_per_s,
+    )
+    task = asyncio.create_task(scrub.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 async def _release_waiting(app: web.Application) -> None:

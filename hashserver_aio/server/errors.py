@@ -23,7 +23,9 @@ STATUS: dict[type[e.HashserverError], HTTPStatus] = {
     e.BufferCorrupt: HTTPStatus.BAD_REQUEST,
     e.ChecksumMismatch: HTTPStatus.BAD_REQUEST,
     e.DigestMismatch: HTTPStatus.BAD_REQUEST,
+    e.NotAuthenticated: HTTPStatus.UNAUTHORIZED,
     e.ForeignOrigin: HTTPStatus.FORBIDDEN,
+    e.NotPermitted: HTTPStatus.FORBIDDEN,
     e.BufferNotFound: HTTPStatus.NOT_FOUND,
     e.ReadOnly: HTTPStatus.METHOD_NOT_ALLOWED,
     e.UploadCut: HTTPStatus.BAD_REQUEST,
@@ -35,6 +37,7 @@ STATUS: dict[type[e.HashserverError], HTTPStatus] = {
     e.FormatConflict: HTTPStatus.SERVICE_UNAVAILABLE,
     e.CannotStart: HTTPStatus.SERVICE_UNAVAILABLE,
     e.NoSpace: HTTPStatus.INSUFFICIENT_STORAGE,
+    e.LimitReached: HTTPStatus.INSUFFICIENT_STORAGE,
 }
 
 PLAIN_TEXT: dict[type[e.HashserverError], str] = {
@@ -43,6 +46,8 @@ PLAIN_TEXT: dict[type[e.HashserverError], str] = {
     e.BadEncoding: "Invalid compressed payload",
 }
 """What `hashserver` 1.1.0 says in plain text."""
+
+CHALLENGE = 'Basic realm="hashserver-aio", charset="UTF-8"'
 
 UNCACHED = {"Cache-Control": "no-store"}
 
@@ -77,7 +82,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 def _domain_response(error: e.HashserverError) -> web.Response:
     status, code = STATUS[type(error)], type(error).__name__
     if status >= 500:
-        log.error("%s: %s", code, error)
+        log.log(logging.INFO if isinstance(error, e.LimitReached) else logging.ERROR, "%s: %s", code, error)
     if type(error) in PLAIN_TEXT:
         plain = web.Response(status=status, text=PLAIN_TEXT[type(error)], headers=UNCACHED)
         return _closing(error, plain)
@@ -90,6 +95,8 @@ def _domain_response(error: e.HashserverError) -> web.Response:
     response = _closing(error, _json(status, str(error), code))
     if isinstance(error, e.UnknownEncoding):
         response.headers["Accept-Encoding"] = "zstd, gzip"
+    elif isinstance(error, e.NotAuthenticated):
+        response.headers["WWW-Authenticate"] = CHALLENGE
     elif isinstance(error, e.ReadOnly):
         response.headers["Allow"] = "GET, HEAD, OPTIONS"
     elif isinstance(error, e.Busy):

@@ -13,6 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..access import AccessFile, Permission
 from ..blobs import Blob
 from ..buffers import Buffers
 from ..checksums import CHECKSUM_DIGITS, Checksum, is_checksum
@@ -76,8 +77,9 @@ class _Answer:
 class FastPath:
     """Answers kept in memory, and the heads of requests that may be given them."""
 
-    def __init__(self, buffers: Buffers, activity: Activity) -> None:
+    def __init__(self, buffers: Buffers, access: AccessFile | None, activity: Activity) -> None:
         self._buffers = buffers
+        self._access = access
         self.activity = activity
         self._answers: OrderedDict[bytes, _Answer] = OrderedDict()
         self._bytes = 0
@@ -86,6 +88,8 @@ class FastPath:
     def find(self, head: bytes) -> _Answer | None:
         """Find the answer to a request; None for one that takes the ordinary way."""
         if len(head) > MAX_HEAD_BYTES or not head.startswith(_START):
+            return None
+        if self._access is not None and Permission.READ not in self._access.anonymous.permissions:
             return None
         rest = head[_NAME_ENDS:]
         try:

@@ -12,10 +12,12 @@ from http import HTTPStatus
 
 from aiohttp import hdrs, web
 
+from ..access import Permission
 from ..checksums import Checksum, parse_checksum
 from ..errors import UnknownEncoding
 from ..store import Form
 from ..store.promises import PROMISE_TTL_S
+from .access import guarded
 from .codings import sent_form
 from .keys import BUFFERS
 from .name_lists import MAX_LIST_BYTES, THREAD_NAMES, parse_names
@@ -25,13 +27,19 @@ from .send import send
 
 def routes() -> list[web.RouteDef]:
     """Name the routes of this face."""
+    lists = {"/has": has, "/has-now": has_now, "/buffer-length": buffer_length}
+    methods = (hdrs.METH_GET, hdrs.METH_POST)
     return [
-        web.get("/{checksum}", get_buffer),
-        web.put("/{checksum}", put_buffer, expect_handler=expect_later),
-        web.put("/promise/{checksum}", promise),
-        *(web.route(method, "/has", has) for method in (hdrs.METH_GET, hdrs.METH_POST)),
-        *(web.route(method, "/has-now", has_now) for method in (hdrs.METH_GET, hdrs.METH_POST)),
-        *(web.route(m, "/buffer-length", buffer_length) for m in (hdrs.METH_GET, hdrs.METH_POST)),
+        *guarded(
+            Permission.READ,
+            web.get("/{checksum}", get_buffer),
+            *(web.route(method, path, handler) for path, handler in lists.items() for method in methods),
+        ),
+        *guarded(
+            Permission.WRITE,
+            web.put("/{checksum}", put_buffer, expect_handler=expect_later),
+            web.put("/promise/{checksum}", promise),
+        ),
         web.get("/healthcheck", healthcheck),
     ]
 

@@ -24,6 +24,7 @@ _SHARED = {
     "Cache-Control": "public, max-age=31536000, immutable",
     "Vary": "Accept-Encoding",
 }
+_PRIVATE = {"Cache-Control": "private, max-age=31536000, immutable"}
 _REPRESENTATION = {
     "Content-Type": "application/octet-stream",
     "Accept-Ranges": "bytes",
@@ -35,9 +36,9 @@ def etag_of(blob: Blob) -> str:
     return blob.checksum if blob.form is Form.PLAIN else f"{blob.checksum}-{blob.form[1:]}"
 
 
-def shared_headers(blob: Blob) -> dict[str, str]:
-    """Word the headers that a 304 has too."""
-    return _validators(blob) | _SHARED
+def shared_headers(blob: Blob, *, is_public: bool) -> dict[str, str]:
+    """Word the headers that a 304 has too; caches that others use keep only what is public."""
+    return _validators(blob) | (_SHARED if is_public else _SHARED | _PRIVATE)
 
 
 def representation_headers(blob: Blob) -> dict[str, str]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from ..access import Permission
 from ..version import __version__
+from .access import guarded
 from .keys import BUFFERS
 
 
 def routes() -> list[web.RouteDef]:
     """Name the routes."""
-    return [web.get("/", about), web.get("/api/server", about)]
+    return [*guarded(Permission.READ, web.get("/", about), web.get("/api/server", about))]
 
 
 async def about(request: web.Request) -> web.Response:

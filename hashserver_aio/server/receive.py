@@ -13,7 +13,7 @@ from aiohttp.typedefs import Handler
 
 from ..buffers import Buffers
 from ..checksums import Checksum
-from ..errors import AlreadyHeld, BufferTooLarge, NoSpace, ReadOnly, UploadCut, check_size
+from ..errors import AlreadyHeld, BufferTooLarge, ReadOnly, UploadCut
 from .codings import sent_form
 from .cors import refuse_foreign_origin
 from .digests import stated_digests
@@ -88,7 +88,7 @@ async def receive(request: web.Request, checksum: Checksum) -> bool:
             await _refuse_held(buffers, checksum)
         if await buffers.intake.is_held(checksum, form):
             return False
-        _refuse_size(request, buffers)
+        buffers.intake.refuse_size(checksum, form, request.content_length or 0)
         await _continue(request)
         await buffers.intake.put(checksum, RequestBody(request), form, claims)
     return True
@@ -107,13 +107,6 @@ def refuse_writing(request: web.Request) -> None:
 async def _refuse_held(buffers: Buffers, checksum: Checksum) -> None:
     if await buffers.is_good(checksum):
         raise AlreadyHeld(f"{checksum} is held, and If-None-Match allows a new buffer only")
-
-
-def _refuse_size(request: web.Request, buffers: Buffers) -> None:
-    size = request.content_length or 0
-    check_size(size, buffers.intake.limit_bytes)
-    if not buffers.store.has_room(size):
-        raise NoSpace("no room left on the server's disk for a buffer of this size")
 
 
 async def _continue(request: web.Request) -> None:

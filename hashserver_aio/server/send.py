@@ -20,6 +20,7 @@ from ..blobs import Blob
 from ..buffers import Buffers
 from ..checksums import Checksum
 from ..errors import BufferCorrupt, HashserverError
+from .access import is_public
 from .codings import accepted_forms
 from .conditions import failed, range_holds
 from .fast_path import SMALL_BYTES
@@ -50,7 +51,8 @@ async def send(request: web.Request, buffers: Buffers, checksum: Checksum) -> we
 
 
 async def _answer(request: web.Request, blob: Blob) -> web.StreamResponse:
-    etag, headers = etag_of(blob), shared_headers(blob)
+    etag = etag_of(blob)
+    headers = shared_headers(blob, is_public=is_public(request))
     status = failed(request, etag, blob.modified_s)
     if status is HTTPStatus.NOT_MODIFIED:
         return web.Response(status=status, headers=headers)

@@ -14,11 +14,10 @@ from collections.abc import Callable, Sequence
 
 from ..errors import HashserverError
 from ..settings import Listening, Settings
-from ..store.directory import settle_format
 from . import systemd
 from .accepting import NOBODY, Acceptor
 from .activity import SharedActivity
-from .app import create_app
+from .app import create_app, refuse
 from .keys import ACTIVITY
 from .listening import listening_sockets, port_of
 from .running import MIN_REST_S, describe, running
@@ -42,7 +41,7 @@ def serve_with_workers(settings: Settings, listening: Listening, announce: Calla
     status = asyncio.run(StatusFile.found(listening.status_file)) if listening.status_file else None
     with contextlib.ExitStack() as started:
         try:
-            format_ = settle_format(settings)
+            format_ = refuse(settings)
             sockets = listening_sockets(listening)
             crew = _Crew(settings, listening, sockets)
             supervisor = Supervisor(listening.workers, crew.work, crew.bury)

@@ -6,14 +6,30 @@ in one place for every kind of store.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
 from ..checksums import Checksum
 from .files import FORMS, Form, Identity, StoredFile
 from .format import Format
+from .scanning import Entry, Part
 
-__all__ = ["FORMS", "Form", "Format", "Identity", "PendingUpload", "Sink", "Store", "StoredFile"]
+__all__ = [
+    "FORMS",
+    "Entry",
+    "Form",
+    "Format",
+    "Identity",
+    "Pace",
+    "Part",
+    "PendingUpload",
+    "Sink",
+    "Store",
+    "StoredFile",
+]
+
+Pace = Callable[[int], Awaitable[None]]
+"""Is told how many bytes were read, and returns when the next ones may be."""
 
 
 class Sink(Protocol):
@@ -71,7 +87,7 @@ class Store(Protocol):
         Raises: OSError.
         """
 
-    async def read(self, stored: StoredFile, sink: Sink) -> None:
+    async def read(self, stored: StoredFile, sink: Sink, pace: Pace | None = None) -> None:
         """Pass a stored file's plain bytes to `sink`, without holding up anyone.
 
         Raises: BadEncoding.
@@ -113,11 +129,21 @@ class Store(Protocol):
     async def is_awaited(self, checksum: Checksum) -> bool:
         """Tell whether it is worth waiting for a buffer: it is pending, or a lock file says so."""
 
+    def parts(self) -> list[Part]:
+        """Name the parts of all that is stored, in the order they are gone through."""
+
+    async def listed(self, part: Part) -> list[Entry]:
+        """List the files of a part, in the order of names."""
+
+    async def open_entry(self, part: Part, entry: Entry) -> StoredFile | None:
+        """Open a file that was listed; None if it is gone."""
+
     def has_room(self, size: int) -> bool:
         """Tell whether `size` more bytes are likely to fit."""
 
-    def is_absent(self, checksum: Checksum) -> bool:
-        """Tell whether nothing is stored under a name; this blocks, and is called in threads."""
+    def is_absent(self, checksum: Checksum, places: Collection[str]) -> bool:
+        """Tell for sure that nothing is stored under a name; this blocks, and is called in threads.
 
-    def is_readable(self) -> bool:
-        """Tell whether the store is there at all, so that absence means absence."""
+        False where that can't be told: `places`, where files of it are known, are not all searched
+        here, or one of them, or the store, is not there (an unmounted disk).
+        """

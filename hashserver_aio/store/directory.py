@@ -10,21 +10,23 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 
 from ..checksums import Checksum
-from ..errors import CannotStart, FormatConflict, HashserverError, StoreFailed, from_os_error
+from ..errors import FormatConflict, HashserverError, StoreFailed, from_os_error
 from ..settings import Layout, Settings
-from . import Sink
+from . import Pace, Sink
+from .admission import settle_format
 from .encodings import plain_pieces
 from .files import COMMIT_LOCK, OWN_FOLDER, Form, Identity, StoredFile, open_stored
-from .filesystem import follow_group, has_room, is_network, sync_folder, unwritable_of
-from .format import Format, holds_flat, layout_of, read_format, record_format, settle
+from .filesystem import follow_group, has_room, is_network, sync_folder
+from .format import Format, holds_flat, layout_of, read_format, record_format
 from .layout import PREFIX_MARKER, Place, places
 from .locks import is_locked, remove_shown
 from .presence import held, size_of
 from .promises import Promises
 from .quarantine import put_aside
+from .scanning import Entry, Part, list_part, parts_of
 from .streaming import StreamedUpload, feed
 from .temps import TempFolder
 from .threads import Threads
@@ -136,10 +138,10 @@ class DirectoryStore:
                     return stored
         return None
 
-    async def read(self, stored: StoredFile, sink: Sink) -> None:
+    async def read(self, stored: StoredFile, sink: Sink, pace: Pace | None = None) -> None:
         """Pass a stored file's plain bytes to `sink`."""
         with contextlib.closing(plain_pieces(stored.reader(), stored.form)) as pieces:
-            await feed(self._threads, pieces, sink)
+            await feed(self._threads, pieces, sink, pace=pace)
 
     async def pieces(self, stored: StoredFile) -> AsyncIterator[bytes]:
         """Yield a stored file's plain bytes."""
@@ -182,16 +184,39 @@ class DirectoryStore:
                     sizes[checksum] = size
         return sizes
 
-    def is_absent(self, checksum: Checksum) -> bool:
-        """Tell whether nothing is stored under a name."""
-        return not self._present([checksum])
-
-    def is_readable(self) -> bool:
-        """Tell whether the store is there at all: its format record can be read."""
+    def is_absent(self, checksum: Checksum, places: Collection[str]) -> bool:
+        """Tell for sure that nothing is stored under a name."""
+        searched = {place.key: place.root for place in self._places}
+        if not all(key in searched and os.path.isdir(searched[key]) for key in places):
+            return False
         try:
-            return read_format(self._settings.directory) is not None
+            return (not places or self._is_there()) and not self._present([checksum])
         except (OSError, FormatConflict):
             return False
+
+    def _is_there(self) -> bool:
+        """Tell whether the disk is mounted that held something."""
+        directory = self._settings.directory
+        if self.writable:
+            return read_format(directory) is not None
+        return os.stat(directory).st_dev == self._device
+
+    # -- going through all of it -----------------------------------------------------------------
+
+    def parts(self) -> list[Part]:
+        """Name the parts of all that is stored, in the order they are gone through."""
+        return parts_of(self._places)
+
+    async def listed(self, part: Part) -> list[Entry]:
+        """List the files of a part, in the order of names."""
+        return await self._threads.ask(list_part, self._place(part), part.digits)
+
+    async def open_entry(self, part: Part, entry: Entry) -> StoredFile | None:
+        """Open a file that was listed; None if it is gone."""
+        return await self._open(entry.checksum, self._place(part), entry.form)
+
+    def _place(self, part: Part) -> Place:
+        return next(place for place in self._places if place.key == part.place)
 
     # -- writing ---------------------------------------------------------------------------------
 
@@ -261,27 +286,3 @@ class DirectoryStore:
     def _is_awaited(self, checksum: Checksum) -> bool:
         locks = [lock for place in self._places for lock in place.locks(checksum)]
         return is_locked(locks, self._settings.lock_timeout_s) or bool(self._pending([checksum]))
-
-
-def settle_format(settings: Settings) -> Format:
-    """Decide on the format that a directory is served in, and whether it can be at all.
-
-    Raises: CannotStart, FormatConflict.
-    """
-    for folder in (settings.directory, *settings.extra_dirs):
-        if not folder.is_dir():
-            raise CannotStart(f"{folder} is not a directory; create it or name another one")
-        if not os.access(folder, os.R_OK | os.X_OK):
-            raise CannotStart(f"user {os.getuid()} may not read {folder}")
-    format_ = settle(settings.directory, settings.layout, settings.algorithm)
-    if not settings.writable:
-        return format_
-    if format_.layout is Layout.VAULT:
-        raise CannotStart(f"{settings.directory} is a vault, which is read-only: leave out --writable")
-    unwritable = unwritable_of(settings.directory)
-    if unwritable is not None:
-        raise CannotStart(
-            f"{unwritable} can't be written by user {os.getuid()}: "
-            "change its owner or mode, or leave out --writable"
-        )
-    return format_

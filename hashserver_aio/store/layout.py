@@ -31,8 +31,8 @@ class Place:
     layout: Layout
     key: str = ""
 
-    def folder(self, checksum: Checksum) -> str:
-        """Name the folder that a buffer's file lies in."""
+    def folder(self, checksum: str) -> str:
+        """Name the folder that a buffer's file lies in, by the first digits of its name."""
         return f"{self.root}/{checksum[:PREFIX_DIGITS]}" if self.layout is Layout.PREFIX else self.root
 
     def path(self, checksum: Checksum, form: Form = Form.PLAIN) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from ..errors import HashserverError, check_size, from_os_error
-from . import Sink
+from . import Pace, Sink
 from .encodings import UPLOAD_WINDOW_LOG, plain_pieces
 from .files import Identity
 from .locks import REFRESHED_EVERY_S, SHOWN_AFTER_S
@@ -29,7 +29,14 @@ FLUSHED_BYTES = 32 * 1024 * 1024
 """So much of an upload is synced while the rest arrives, so that the last sync has little to wait for."""
 
 
-async def feed(threads: Threads, pieces: Iterator[bytes], sink: Sink, limit_bytes: int | None = None) -> None:
+async def feed(
+    threads: Threads,
+    pieces: Iterator[bytes],
+    sink: Sink,
+    *,
+    limit_bytes: int | None = None,
+    pace: Pace | None = None,
+) -> None:
     """Pass pieces to a sink in threads, a few megabytes a turn.
 
     Raises: BufferTooLarge, once they are more than the limit; what the pieces raise.
@@ -38,6 +45,8 @@ async def feed(threads: Threads, pieces: Iterator[bytes], sink: Sink, limit_byte
     while size := await threads.hash(_feed_some, pieces, sink):
         total += size
         check_size(total, limit_bytes)
+        if pace is not None:
+            await pace(size)
 
 
 def _feed_some(pieces: Iterator[bytes], sink: Sink) -> int:
@@ -111,7 +120,7 @@ class StreamedUpload:
         """Pass the plain bytes of what was appended to `sink`."""
         reader = self._upload.reader()
         with contextlib.closing(plain_pieces(reader, self._upload.form, UPLOAD_WINDOW_LOG)) as pieces:
-            await feed(self._threads, pieces, sink, limit_bytes)
+            await feed(self._threads, pieces, sink, limit_bytes=limit_bytes)
 
     async def commit(self, plain_size: int) -> Identity:
         """Make the buffer visible, whole and durable."""

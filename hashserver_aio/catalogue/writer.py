@@ -1,0 +1,175 @@
+"""The one thread that writes a catalogue: what is asked for meanwhile shares the next transaction.
+
+Who asked is answered when the transaction is on the disk, never before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ..errors import Busy, HashserverError, StoreFailed
+from .connection import Connection
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+BATCH = 256
+"""Writes that share one transaction and so one fsync; more would only make the first ones wait."""
+
+BUSY_TIMEOUT_S = 10.0
+"""How long a write waits for another server's transaction, which takes milliseconds."""
+
+Write = Callable[[sqlite3.Connection], Any]
+_Asked = tuple[Write, "asyncio.Future[Any]"]
+
+_OF_A_ROW = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
+"""What SQLite says about one write, and not about the file."""
+
+
+class _Refused(Exception):
+    """One of some writes went wrong by itself: the others have nothing to do with it."""
+
+
+class Writer:
+    """Writes in the order asked for; a broken file is moved aside and made anew."""
+
+    def __init__(self, path: str, prepare: Callable[[], None], *, fsync: bool) -> None:
+        """`prepare` is called before the file is made, and may raise."""
+        self._path = path
+        self._prepare = prepare
+        self._connection = Connection(path, BUSY_TIMEOUT_S, fsync=fsync)
+        self._closed = False
+        self._asked: queue.SimpleQueue[_Asked | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="catalogue", daemon=True)
+        self._thread.start()
+
+    async def write(self, write: Callable[[sqlite3.Connection], T]) -> T:
+        """Do a write in the next transaction; gives what it returned, once that is durable.
+
+        `write` runs in a thread, and again if the transaction it ran in was rolled back.
+        Raises: StoreFailed; Busy, if another program keeps the file locked.
+        """
+        if self._closed:
+            raise StoreFailed("the catalogue is closed")
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._asked.put((write, done))
+        return await done
+
+    async def close(self) -> None:
+        """Finish what is being written."""
+        self._closed = True
+        self._asked.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        while batch := self._next_batch():
+            outcomes = self._outcomes([write for write, _ in batch])
+            for (_, done), outcome in zip(batch, outcomes, strict=True):
+                with contextlib.suppress(RuntimeError):  # the loop may be gone at the very end
+                    done.get_loop().call_soon_threadsafe(_settle, done, outcome)
+        self._connection.close()
+
+    def _next_batch(self) -> list[_Asked]:
+        batch = []
+        item = self._asked.get()
+        while item is not None:
+            batch.append(item)
+            if len(batch) == BATCH or self._asked.empty():
+                return batch
+            item = self._asked.get()
+        if batch:
+            self._asked.put(None)
+        return batch
+
+    def _outcomes(self, writes: list[Write]) -> list[Any]:
+        """Tell what each write returned, or the error that kept it from being done."""
+        try:
+            return self._commit(writes)
+        except _Refused as error:
+            if len(writes) == 1:
+                return [StoreFailed(f"the catalogue refused a row: {error}")]
+            return [self._outcomes([write])[0] for write in writes]
+        except HashserverError as error:  # the file's fault: each alone would wait as long in vain
+            return [error] * len(writes)
+
+    def _commit(self, writes: list[Write]) -> list[Any]:
+        """Do some writes in one transaction.
+
+        Once more if the file was replaced under it; a broken one is moved aside and made anew, once.
+        Raises: StoreFailed, Busy, _Refused.
+        """
+        deadline_s = time.monotonic() + BUSY_TIMEOUT_S
+        again = True
+        while True:
+            try:
+                return self._try(writes)
+            except (sqlite3.Error, OSError, StoreFailed) as error:
+                replaced = self._connection.is_replaced()
+                self._connection.close()
+                if _has_code(error, sqlite3.SQLITE_BUSY):
+                    if self._closed or time.monotonic() > deadline_s:
+                        raise Busy("another program keeps the catalogue locked; try again") from None
+                    time.sleep(0.02)  # SQLite itself does not wait while two servers make the file
+                    continue
+                if not again:
+                    raise StoreFailed(f"the catalogue can't be written: {error}") from None
+                again = False
+                if replaced:
+                    continue
+                if not _has_code(error, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                    raise StoreFailed(f"the catalogue can't be written: {error}") from None
+                self._move_aside(error)
+
+    def _try(self, writes: list[Write]) -> list[Any]:
+        try:
+            connection = self._open()
+            connection.execute("BEGIN IMMEDIATE")
+            outcomes = [write(connection) for write in writes]
+            connection.execute("COMMIT")
+            return outcomes
+        except _OF_A_ROW as error:
+            self._connection.close()
+            raise _Refused(str(error)) from error
+        except (sqlite3.Error, OSError, StoreFailed):
+            raise
+        except Exception as error:  # a write of ours went wrong: the thread must live on
+            self._connection.close()
+            raise _Refused(str(error)) from error
+
+    def _open(self) -> sqlite3.Connection:
+        connection = self._connection.current()
+        if connection is None:
+            self._prepare()
+            os.makedirs(os.path.dirname(self._path), exist_ok=True)
+            connection = self._connection.make()
+        return connection
+
+    def _move_aside(self, error: Exception) -> None:
+        aside = f"{self._path}.broken-{time.time_ns() // 1_000_000}"
+        log.error("catalogue is broken (%s), moved aside; files will be hashed again", error)
+        for ending in ("", "-wal", "-shm"):
+            with contextlib.suppress(OSError):
+                os.rename(self._path + ending, aside + ending)
+
+
+def _settle(done: asyncio.Future[Any], outcome: object) -> None:
+    if done.done():  # its waiter was cancelled
+        return
+    if isinstance(outcome, Exception):
+        done.set_exception(outcome)
+    else:
+        done.set_result(outcome)
+
+
+def _has_code(error: Exception, *codes: int) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in codes

@@ -1,0 +1,97 @@
+"""The scrub: over and over, slowly, every stored file is hashed, so that rot is found before it is asked for.
+
+Of all servers of a directory one at a time scrubs; when it ends, another one goes on where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from .catalogue import Catalogue
+from .inspecting import Findings, Inspection, Pace
+from .store import Store
+from .verifying import Verifier
+
+log = logging.getLogger(__name__)
+
+NOTE = "scrub"
+
+TURN_WAIT_S = 30.0
+"""How soon another server goes on after the one that scrubbed has ended."""
+
+REST_S = 60.0
+"""What lies between two passes at least: a store of three small files is not to be read all day."""
+
+
+class Scrub:
+    """Goes through a store for as long as the server runs."""
+
+    def __init__(
+        self,
+        store: Store,
+        catalogue: Catalogue,
+        verifier: Verifier,
+        *,
+        directory: Path,
+        bytes_per_s: float,
+    ) -> None:
+        self.findings = Findings()
+        self._store = store
+        self._catalogue = catalogue
+        self._verifier = verifier
+        self._directory = directory
+        self._bytes_per_s = bytes_per_s
+
+    async def run(self) -> None:
+        """Scrub until cancelled."""
+        while True:
+            try:
+                with _turn(self._directory) as is_ours:
+                    while is_ours:
+                        await self._pass()
+            except Exception:  # the disk was unmounted, ..: it is to go on when that is over
+                log.exception("the scrub can't go on now")
+            await asyncio.sleep(TURN_WAIT_S)
+
+    async def _pass(self) -> None:
+        began_s = time.monotonic()
+        pace = Pace(self._bytes_per_s)
+        inspection = Inspection(
+            self._store, self._catalogue, note=NOTE, everything=True, verifier=self._verifier, pace=pace
+        )
+        self.findings = inspection.findings
+        found = await inspection.run(lambda _: None)
+        taken_s = time.monotonic() - began_s
+        level = logging.ERROR if found.bad or found.unreadable else logging.INFO
+        log.log(
+            level,
+            "scrubbed %d files, %d bytes, in %.0f s: %d corrupt, %d unreadable",
+            found.good + found.bad,
+            found.size,
+            taken_s,
+            found.bad,
+            found.unreadable,
+        )
+        await asyncio.sleep(REST_S)
+
+
+@contextlib.contextmanager
+def _turn(directory: Path) -> Iterator[bool]:
+    """Hold the turn to scrub; False if another server has it. The lock dies with its process."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        is_ours = True
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            is_ours = False
+        yield is_ours
+    finally:
+        os.close(descriptor)

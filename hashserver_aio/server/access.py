@@ -1,0 +1,97 @@
+"""Whether who sent a request may do what it asks for: judged before anything of it is looked at.
+
+Each face says with its routes what they need; a route that says nothing is for everybody.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from ..access import Basic, Credentials, Key, Permission, Principal
+from ..errors import NotAuthenticated, NotPermitted
+from .keys import ACCESS
+
+API_KEY = "X-API-KEY"
+
+_EVERYBODY = Principal("", frozenset({Permission.READ, Permission.WRITE}))
+"""What all may do where there is no access file; writing, if the server writes at all."""
+
+
+def guarded(permission: Permission, *routes: web.RouteDef) -> Iterable[web.RouteDef]:
+    """Let only those through to some routes who have a permission."""
+    return [
+        web.RouteDef(route.method, route.path, _guard(route.handler, permission), route.kwargs)
+        for route in routes
+    ]
+
+
+def _guard(handler: Handler, permission: Permission) -> Handler:
+    async def guard(request: web.Request) -> web.StreamResponse:
+        await require(request, permission)
+        return await handler(request)
+
+    return guard
+
+
+async def require(request: web.Request, permission: Permission) -> Principal:
+    """Tell who sent a request, if that may do this.
+
+    Raises: NotAuthenticated, NotPermitted, Busy.
+    """
+    principal = await principal_of(request)
+    if permission in principal.permissions:
+        return principal
+    if not principal.name:
+        raise NotAuthenticated("tell who you are: a user and password, or a key")
+    raise NotPermitted(f"{principal.name} may not {permission} here")
+
+
+async def principal_of(request: web.Request) -> Principal:
+    """Tell who sent a request.
+
+    Raises: NotAuthenticated, Busy.
+    """
+    access = request.app[ACCESS]
+    if access is None:
+        return _EVERYBODY
+    credentials = _credentials(request)
+    if credentials is None:
+        return access.anonymous
+    principal = await access.identify(credentials)
+    if principal is None:
+        raise NotAuthenticated("this user and password, or this key, is unknown here")
+    return principal
+
+
+def is_public(request: web.Request) -> bool:
+    """Tell whether what may be read here may be read without credentials."""
+    access = request.app[ACCESS]
+    return access is None or Permission.READ in access.anonymous.permissions
+
+
+def _credentials(request: web.Request) -> Credentials | None:
+    """Read what a request brings. Source: RFC 7617 (Basic), RFC 6750 (Bearer)."""
+    if API_KEY in request.headers:
+        return Key(request.headers[API_KEY])
+    scheme, _, rest = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    if not scheme:
+        return None
+    if scheme.lower() == "bearer":
+        return Key(rest.strip())
+    if scheme.lower() == "basic":
+        return _basic(rest)
+    raise NotAuthenticated("credentials are taken as Basic, Bearer or X-API-KEY")
+
+
+def _basic(text: str) -> Basic:
+    try:
+        user, colon, password = base64.b64decode(text.strip(), validate=True).decode().partition(":")
+    except ValueError:  # no base64, no UTF-8
+        colon = user = password = ""
+    if not colon or "\0" in password:  # scrypt takes a NUL at the end for none
+        raise NotAuthenticated("the Basic credentials can't be read")
+    return Basic(user, password)

@@ -1,0 +1,269 @@
+"""Who may do what: every route, with every kind of credentials; and what is never told."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+
+from hashserver_aio import access as access_room
+from hashserver_aio import create_app
+from hashserver_aio.passwords import Scrypt, digest_of
+from hashserver_aio.settings import Settings
+
+from .conftest import Client, ClientFactory, ServerFactory
+from .peers import Peer
+
+BODY = b"a buffer" * 20
+NAME = hashlib.sha3_256(BODY).hexdigest()
+OTHER = hashlib.sha3_256(b"other").hexdigest()
+
+PASSWORDS = {"reader": "secret of reader", "writer": "secret: of writer", "nobody": "secret of nobody"}
+KEYS = {"reader": "key-of-reader", "writer": "key-of-writer", "nobody": "key-of-nobody"}
+PERMISSIONS = {"reader": ["read"], "writer": ["write"], "nobody": []}
+HASHES = {user: str(Scrypt.of(password)) for user, password in PASSWORDS.items()}
+
+ROUTES = {
+    ("GET", f"/{NAME}"): "read",
+    ("HEAD", f"/{NAME}"): "read",
+    ("PUT", f"/{OTHER}"): "write",
+    ("PUT", f"/promise/{OTHER}"): "write",
+    ("GET", "/has"): "read",
+    ("POST", "/has"): "read",
+    ("GET", "/has-now"): "read",
+    ("POST", "/has-now"): "read",
+    ("GET", "/buffer-length"): "read",
+    ("POST", "/buffer-length"): "read",
+    ("GET", "/"): "read",
+    ("GET", "/api/server"): "read",
+    ("GET", "/healthcheck"): "",
+}
+"""All routes, and what they need."""
+
+
+def write(path: Path, text: str | None) -> None:
+    """Change an access file, or remove it."""
+    if text is None:
+        path.unlink()
+    else:
+        path.write_text(text)
+
+
+def text_of(anonymous: str = "") -> str:
+    """Write an access file."""
+    tables = [f'[users.{u}]\npassword = "{HASHES[u]}"\npermissions = {p}' for u, p in PERMISSIONS.items()]
+    tables += [
+        f'[keys.{u}]\nsha256 = "{digest_of(KEYS[u]).hex()}"\npermissions = {p}'
+        for u, p in PERMISSIONS.items()
+    ]
+    return "\n".join([*tables, anonymous])
+
+
+@pytest.fixture
+def auth_file(tmp_path: Path) -> Path:
+    """An access file with a reader, a writer and nobody, each as a user and as a key."""
+    path = tmp_path / "auth.toml"
+    path.write_text(text_of())
+    return path
+
+
+@pytest.fixture
+async def guarded_client(start_client: ClientFactory, directory: Path, auth_file: Path) -> Client:
+    """A client of a server with that file, and one buffer."""
+    path = directory / NAME[:2] / NAME
+    path.parent.mkdir()
+    path.write_bytes(BODY)
+    return await start_client(auth_file=auth_file)
+
+
+def basic(user: str, password: str) -> dict[str, str]:
+    """Word Basic credentials."""
+    return {"Authorization": "Basic " + b64encode(f"{user}:{password}".encode()).decode()}
+
+
+def credentials(user: str, kind: str) -> dict[str, str]:
+    """Word somebody's credentials."""
+    if kind == "basic":
+        return basic(user, PASSWORDS[user])
+    key = KEYS[user]
+    return {"Authorization": f"Bearer {key}"} if kind == "bearer" else {"X-API-KEY": key}
+
+
+WRONG = {
+    "none": {},
+    "wrong password": basic("reader", "wrong"),
+    "another's password": basic("reader", PASSWORDS["writer"]),
+    "unknown user": basic("stranger", "secret of reader"),
+    "no colon": {"Authorization": "Basic " + b64encode(b"reader").decode()},
+    "no base64": {"Authorization": "Basic ***"},
+    "no UTF-8": {"Authorization": "Basic " + b64encode(b"reader:\xff").decode()},
+    "empty": {"Authorization": "Basic"},
+    "wrong key": {"X-API-KEY": "wrong"},
+    "a key's hash": {"X-API-KEY": digest_of(KEYS["reader"]).hex()},
+    "empty key": {"X-API-KEY": ""},
+    "wrong bearer": {"Authorization": "Bearer wrong"},
+    "a NUL more": basic("reader", PASSWORDS["reader"] + "\0"),
+    "no ASCII": {"Authorization": "Basic cmVhZGVyé"},
+    "no ASCII key": {"X-API-KEY": "\udcff\udcfe"},
+    "unknown scheme": {"Authorization": "Digest username=reader"},
+    "right bearer, wrong key": {"Authorization": f"Bearer {KEYS['reader']}", "X-API-KEY": "wrong"},
+}
+
+
+async def ask(
+    client: Client, method: str, path: str, headers: dict[str, str]
+) -> tuple[int, dict[str, str], bytes]:
+    """Send what a route takes; its answer."""
+    data = b"other" if path == f"/{OTHER}" else b"[]" if path.startswith(("/has", "/buffer")) else None
+    async with client.request(method, path, data=data, headers=headers) as answer:
+        return answer.status, dict(answer.headers), await answer.read()
+
+
+def test_every_route_is_here(directory: Path) -> None:
+    """A new route comes with what it needs."""
+    app = create_app(Settings(directory=directory))
+    routes = {(r.method, r.resource.canonical) for r in app.router.routes() if r.resource}
+    named = {(m, p.replace(NAME, "{checksum}").replace(OTHER, "{checksum}")) for m, p in ROUTES}
+    assert routes == named | {
+        ("HEAD", path) for method, path in named if method == "GET" and ("HEAD", path) in routes
+    }
+
+
+@pytest.mark.parametrize("kind", ["basic", "bearer", "api key"])
+@pytest.mark.parametrize("user", PERMISSIONS)
+async def test_right_credentials(guarded_client: Client, user: str, kind: str) -> None:
+    """With credentials of whatever kind one may do what the file says, and gets 403 for all else."""
+    for (method, path), needed in ROUTES.items():
+        status, headers, body = await ask(guarded_client, method, path, credentials(user, kind))
+        if not needed or needed in PERMISSIONS[user]:
+            assert status in (200, 202), (method, path)
+        else:
+            assert status == 403
+            assert method == "HEAD" or b"NotPermitted" in body
+        assert "WWW-Authenticate" not in headers
+
+
+@pytest.mark.parametrize("how", WRONG)
+async def test_wrong_credentials(guarded_client: Client, how: str) -> None:
+    """Without credentials, or with wrong ones, every route is closed, and says what it takes."""
+    for (method, path), needed in ROUTES.items():
+        status, headers, body = await ask(guarded_client, method, path, WRONG[how])
+        if not needed:
+            assert status == 200
+            continue
+        assert (status, headers["WWW-Authenticate"]) == (401, 'Basic realm="hashserver-aio", charset="UTF-8"')
+        assert method == "HEAD" or b"NotAuthenticated" in body
+        assert headers["Cache-Control"] == "no-store"
+
+
+async def test_refused_before_the_body(guarded_client: Client) -> None:
+    """Whoever may not write is told so before the body is sent."""
+    sent = 0
+
+    async def endless() -> object:
+        nonlocal sent
+        while True:
+            yield bytes(1000)
+            sent += 1
+            await asyncio.sleep(0.01)
+
+    headers = {"Expect": "100-continue", "Content-Length": str(10**9)}
+    answer = await guarded_client.put(f"/{OTHER}", data=endless(), headers=headers)
+    assert (answer.status, sent) == (401, 0)
+
+
+async def test_everybody_may_read(guarded_client: Client, auth_file: Path) -> None:
+    """What [anonymous] allows needs no credentials; but wrong ones are wrong."""
+    write(auth_file, text_of('[anonymous]\npermissions = ["read"]'))
+    await asyncio.sleep(access_room.FRESH_S + 0.1)
+    assert (await ask(guarded_client, "GET", f"/{NAME}", {}))[2] == BODY
+    assert (await ask(guarded_client, "PUT", f"/{OTHER}", {}))[0] == 401
+    assert (await ask(guarded_client, "GET", f"/{NAME}", WRONG["wrong key"]))[0] == 401
+    assert (await ask(guarded_client, "PUT", f"/{OTHER}", credentials("writer", "basic")))[0] == 200
+
+
+@pytest.mark.parametrize("is_public", [True, False])
+async def test_caches(guarded_client: Client, auth_file: Path, is_public: bool) -> None:
+    """Caches that others use may keep a buffer only while reading needs no credentials."""
+    if is_public:
+        write(auth_file, text_of('[anonymous]\npermissions = ["read"]'))
+        await asyncio.sleep(access_room.FRESH_S + 0.1)
+    word = "public" if is_public else "private"
+    for headers in ({}, {"If-None-Match": f'"{NAME}"'}, {"Range": "bytes=1-2"}):
+        given = headers | ({} if is_public else credentials("reader", "bearer"))
+        assert (await ask(guarded_client, "GET", f"/{NAME}", given))[1]["Cache-Control"].startswith(word)
+
+
+async def test_fast_path_is_closed_with_the_door(guarded_client: Client, auth_file: Path) -> None:
+    """A hot buffer that everybody could read is refused a second after that is taken back."""
+    write(auth_file, text_of('[anonymous]\npermissions = ["read"]'))
+    await asyncio.sleep(access_room.FRESH_S + 0.1)
+    for _ in range(5):
+        assert (await ask(guarded_client, "GET", f"/{NAME}", {}))[0] == 200
+    write(auth_file, text_of())
+    await asyncio.sleep(access_room.FRESH_S + 0.1)
+    assert (await ask(guarded_client, "GET", f"/{NAME}", {}))[0] == 401
+    given = credentials("reader", "basic")
+    assert [(await ask(guarded_client, "GET", f"/{NAME}", given))[0] for _ in range(5)] == [200] * 5
+    assert (await ask(guarded_client, "GET", f"/{NAME}", {}))[0] == 401
+
+
+async def test_reload(guarded_client: Client, auth_file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A change counts within a second; a file that is wrong, or gone, changes nothing."""
+    await ask(guarded_client, "GET", f"/{NAME}", credentials("reader", "basic"))
+    for text in ("[users", None):
+        write(auth_file, text)
+        await asyncio.sleep(access_room.FRESH_S + 0.1)
+        assert (await ask(guarded_client, "GET", f"/{NAME}", credentials("reader", "basic")))[0] == 200
+        assert "what it said before still holds" in caplog.text
+        caplog.clear()
+    write(auth_file, text_of().replace("reader", "another"))
+    await asyncio.sleep(access_room.FRESH_S + 0.1)
+    assert (await ask(guarded_client, "GET", f"/{NAME}", credentials("reader", "basic")))[0] == 401
+    assert (await ask(guarded_client, "GET", f"/{NAME}", basic("another", PASSWORDS["reader"])))[0] == 200
+
+
+async def test_nothing_secret_is_told(start_server: ServerFactory, directory: Path, auth_file: Path) -> None:
+    """Neither logs nor answers tell passwords, keys, hashes of them, or the file's path."""
+    server = start_server(
+        directory, "--writable", "--auth-file", str(auth_file), "--access-log", "--log-level", "debug"
+    )
+    peer, told = Peer(server.url), []
+    tried = [credentials("reader", kind) for kind in ("basic", "bearer", "api key")] + list(WRONG.values())
+    for headers in tried:
+        for method, path in ROUTES:
+            async with peer.session.request(method, path, headers=headers, data=b"[") as answer:
+                told.append(await answer.text() + str(answer.headers))
+    await peer.session.close()
+    write(auth_file, '[users.x]\npassword = "secret of reader"\npermissions = []')
+    await asyncio.sleep(1.2)
+    secret = [
+        *PASSWORDS.values(),
+        *KEYS.values(),
+        *HASHES.values(),
+        *(digest_of(k).hex() for k in KEYS.values()),
+    ]
+    secret += [value.split(" ")[-1] for given in tried for value in given.values() if len(value) > 8]
+    server.stop()
+    for text in [*told, *server.lines]:
+        assert not [each for each in secret if each in text]
+    assert str(auth_file) not in "".join(told)
+
+
+async def test_a_flood_of_passwords(guarded_client: Client) -> None:
+    """Who guesses passwords by the hundred is told to come again, and holds up nobody else."""
+
+    async def guess(number: int) -> int:
+        return (await ask(guarded_client, "GET", f"/{NAME}", basic("reader", f"guess {number}")))[0]
+
+    guesses = asyncio.gather(*(guess(number) for number in range(200)))
+    await asyncio.sleep(0.3)
+    began = time.monotonic()
+    status, _, _ = await ask(guarded_client, "GET", f"/{NAME}", credentials("reader", "bearer"))
+    assert status == 200 and time.monotonic() - began < 2
+    statuses = await guesses
+    assert set(statuses) == {401, 503} and statuses.count(503) > 50

@@ -106,6 +106,10 @@ class AccessFile:
         """What everybody may do."""
         return self._current().anonymous
 
+    def everybody_may(self, permission: Permission) -> bool:
+        """Tell whether something needs no credentials."""
+        return permission in self.anonymous.permissions
+
     async def identify(self, credentials: Credentials) -> Principal | None:
         """Tell whose credentials these are; None if they are wrong.
 
@@ -123,7 +127,7 @@ class AccessFile:
         text = "\0".join((given.user, given.password)).encode()
         key = hmac.digest(self._key, scrypt.salt + scrypt.digest + text, "sha256")
         right_key, until_s = self._right.get(given.user, (b"", 0.0))
-        if key == right_key and time.monotonic() < until_s:
+        if hmac.compare_digest(key, right_key) and time.monotonic() < until_s:
             return True
         if time.monotonic() < self._wrong.get(key, 0.0):
             return False

@@ -136,8 +136,7 @@ class Inspection:
         try:
             place, digits, last, findings = json.loads(self._catalogue.note(self._note or ""))
             at = parts.index(Part(place, digits))
-            for name, value in asdict(Findings(**findings)).items():
-                setattr(self.findings, name, value)
+            self.findings = Findings(**findings)
             return at, last
         except (ValueError, TypeError):  # none, or of a directory with other places
             return 0, ""

@@ -108,7 +108,7 @@ class Intake:
 
         However it ends, no temp file is left.
         Raises: ChecksumMismatch, DigestMismatch, BadEncoding, BufferTooLarge, UploadCut, NoSpace,
-        LimitReached, StoreFailed.
+        LimitReached, StoreFailed, Busy.
         """
         async with self.arriving(checksum):
             digester = Digester(self._store.format.algorithm)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .catalogue import Catalogue
-from .inspecting import Findings, Inspection, Pace
+from .inspecting import Inspection, Pace
 from .store import Store
 from .verifying import Verifier
 
@@ -42,7 +42,6 @@ class Scrub:
         directory: Path,
         bytes_per_s: float,
     ) -> None:
-        self.findings = Findings()
         self._store = store
         self._catalogue = catalogue
         self._verifier = verifier
@@ -66,7 +65,6 @@ class Scrub:
         inspection = Inspection(
             self._store, self._catalogue, note=NOTE, everything=True, verifier=self._verifier, pace=pace
         )
-        self.findings = inspection.findings
         found = await inspection.run(lambda _: None)
         taken_s = time.monotonic() - began_s
         level = logging.ERROR if found.bad or found.unreadable else logging.INFO

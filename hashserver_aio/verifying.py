@@ -66,26 +66,27 @@ class Verifier:
         known = self.recalled(stored)
         if known is not None:
             return known
-        key = (stored.checksum, stored.place, stored.form)
-        bad = self._bad.get(key)
-        if bad is not None and bad.identity == stored.identity:
+        bad = self._found_bad(stored)
+        if bad is not None:
             if bad.is_corrupt:
                 await self._store.quarantine(stored)  # it may have been too young for that before
             return None
-        return await self._verified_once(key, stored)
+        return await self._verified_once(_key(stored), stored)
 
     def recalled(self, stored: StoredFile) -> Known | None:
         """Tell what is known of a file that was found to be good before, and is the same; else None."""
         known = self._catalogue.known(stored.checksum, stored.place, stored.form)
         if known is None or known.identity != stored.identity:
             return None
-        bad = self._bad.get((stored.checksum, stored.place, stored.form)) if self._bad else None
-        return known if bad is None or bad.identity != stored.identity else None
+        return known if self._found_bad(stored) is None else None
+
+    def _found_bad(self, stored: StoredFile) -> _Bad | None:
+        bad = self._bad.get(_key(stored)) if self._bad else None
+        return bad if bad is not None and bad.identity == stored.identity else None
 
     async def check(self, stored: StoredFile, pace: Pace | None = None) -> Known | None:
         """Hash a file, whatever is known of it; None if it is not good. Raises as `known` does."""
-        key = (stored.checksum, stored.place, stored.form)
-        return await self._verify(key, stored.duplicate(), pace)
+        return await self._verify(_key(stored), stored.duplicate(), pace)
 
     async def _verified_once(self, key: Key, stored: StoredFile) -> Known | None:
         """Wait for the one who hashes a file; when nobody waits any more, he stops."""
@@ -167,3 +168,7 @@ class Verifier:
         with contextlib.suppress(BadEncoding):
             await self._store.read(stored, other)
         return other.checksum == stored.checksum
+
+
+def _key(stored: StoredFile) -> Key:
+    return stored.checksum, stored.place, stored.form

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import sqlite3
+from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
@@ -21,11 +22,25 @@ from .sqlite import SqliteCatalogue
 FILE = "catalogue.sqlite"
 
 
-def open_catalogue(settings: Settings, store: DirectoryStore) -> Catalogue:
-    """Open the catalogue of a store that was started.
+@contextlib.asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[tuple[DirectoryStore, Catalogue]]:
+    """Hold a directory and its catalogue open.
 
-    Raises: CannotStart; StoreFailed, if a newer program made it.
+    Raises: CannotStart, FormatConflict; StoreFailed, if a newer program made the catalogue.
     """
+    store = DirectoryStore(settings)
+    try:
+        await store.start()
+        catalogue = _open_catalogue(settings, store)
+        try:
+            yield store, catalogue
+        finally:
+            await catalogue.close()
+    finally:
+        await store.close()
+
+
+def _open_catalogue(settings: Settings, store: DirectoryStore) -> Catalogue:
     path = _path(settings, store)
     if path is None:
         return MemoryCatalogue()

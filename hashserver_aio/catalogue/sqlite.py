@@ -156,16 +156,16 @@ class SqliteCatalogue:
         return "" if row is None else row[0]
 
     def _row(self, statement: str, values: Values = ()) -> Row | None:
-        return next(iter(self._rows(statement, values)), None)
-
-    def _rows(self, statement: str, values: Values) -> list[Row]:
         try:
             connection = self._reader.current()
-            return [] if connection is None else connection.execute(statement, values).fetchall()
+            if connection is None:
+                return None
+            row: Row | None = connection.execute(statement, values).fetchone()
+            return row
         except (sqlite3.Error, OSError, StoreFailed) as error:
             log.warning("catalogue can't be read, files will be hashed instead: %s", error)
             self._reader.close()
-            return []
+            return None
 
     # -- writing ---------------------------------------------------------------------------------
 

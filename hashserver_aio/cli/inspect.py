@@ -5,22 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..catalogue import Catalogue
-from ..catalogue.opening import open_catalogue
+from ..catalogue.opening import opened
 from ..checksums import Algorithm
 from ..errors import HashserverError
 from ..inspecting import Findings, Inspection
 from ..server import logs
 from ..settings import DEFAULT_LOCK_TIMEOUT_S, Layout, Settings
-from ..store.directory import DirectoryStore
 from .options import ALGORITHMS, FOLDER, LAYOUTS, SECONDS, Folders
 
 INTERRUPTED = 130
@@ -68,7 +65,7 @@ def reindex(directory: Path, everything: bool, catalogue: str | None, as_json: b
     When it is interrupted, the same command goes on. Name all --extra-dirs that the servers have.
 
     \b
-    Exit codes: 0, all is good; 1, something is corrupt or can't be read; 130, interrupted.
+    Exit codes: 0, all is good; 1, something is corrupt, or can't be read or catalogued; 130, interrupted.
     """
     # With a catalogue elsewhere the directory need not be one that can be written.
     settings = replace(_settings(directory, **given), writable=catalogue is None, catalogue=catalogue)
@@ -85,7 +82,8 @@ def reindex(directory: Path, everything: bool, catalogue: str | None, as_json: b
 @_algorithm
 @_json
 def verify(directory: Path, quarantine: bool, as_json: bool, **given: Any) -> None:
-    """Hash every file of DIRECTORY and report what does not fit its name. Nothing is changed.
+    """Hash every file of DIRECTORY and report what does not fit its name. Nothing is changed
+    without --quarantine.
 
     \b
     Exit codes: 0, all is good; 1, something is corrupt or can't be read; 130, interrupted.
@@ -111,27 +109,13 @@ def _settings(
 
 
 async def _inspect(settings: Settings, *, note: str | None, everything: bool, complete: bool) -> Findings:
-    async with _opened(settings) as (store, catalogue):
+    async with opened(settings) as (store, catalogue):
         inspection = Inspection(store, catalogue, note=note, everything=everything)
         with _Progress() as progress:
             findings = await inspection.run(progress.tell)
             if complete:
                 await inspection.forget_absent()
         return findings
-
-
-@asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[tuple[DirectoryStore, Catalogue]]:
-    store = DirectoryStore(settings)
-    try:
-        await store.start()
-        catalogue = open_catalogue(settings, store)
-        try:
-            yield store, catalogue
-        finally:
-            await catalogue.close()
-    finally:
-        await store.close()
 
 
 class _Progress:

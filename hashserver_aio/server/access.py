@@ -70,7 +70,7 @@ async def principal_of(request: web.Request) -> Principal:
 def is_public(request: web.Request) -> bool:
     """Tell whether what may be read here may be read without credentials."""
     access = request.app[ACCESS]
-    return access is None or Permission.READ in access.anonymous.permissions
+    return access is None or access.everybody_may(Permission.READ)
 
 
 def _credentials(request: web.Request) -> Credentials | None:

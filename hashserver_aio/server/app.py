@@ -14,11 +14,10 @@ from aiohttp import web
 from ..access import AccessFile
 from ..buffers import Buffers
 from ..catalogue import Catalogue
-from ..catalogue.opening import open_catalogue, path_of
+from ..catalogue.opening import opened, path_of
 from ..scrubbing import Scrub
 from ..settings import Settings
 from ..store.admission import settle_format
-from ..store.directory import DirectoryStore
 from ..store.format import Format
 from . import hashserver, info
 from .activity import Activity, counting
@@ -75,21 +74,15 @@ async def _buffers(app: web.Application) -> AsyncIterator[None]:
     settings = app[SETTINGS]
     access = AccessFile(settings.auth_file) if settings.auth_file else None
     app[ACCESS] = access
-    store = DirectoryStore(settings)
     try:
-        await store.start()
-        catalogue = open_catalogue(settings, store)
-        try:
+        async with opened(settings) as (store, catalogue):
             app[BUFFERS] = Buffers(store, catalogue, settings)
             app[FAST_PATH] = FastPath(app[BUFFERS], access, app[ACTIVITY])
             async with _scrubbing(app[BUFFERS], catalogue, settings):
                 yield
             app[BUFFERS].close()
             await app[ACTIVITY].settle(CLEAN_UP_S)
-        finally:
-            await catalogue.close()
     finally:
-        await store.close()
         if access is not None:
             access.close()
 

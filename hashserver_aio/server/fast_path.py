@@ -89,7 +89,7 @@ class FastPath:
         """Find the answer to a request; None for one that takes the ordinary way."""
         if len(head) > MAX_HEAD_BYTES or not head.startswith(_START):
             return None
-        if self._access is not None and Permission.READ not in self._access.anonymous.permissions:
+        if self._access is not None and not self._access.everybody_may(Permission.READ):
             return None
         rest = head[_NAME_ENDS:]
         try:

@@ -13,7 +13,7 @@ import click
 
 from ..access import Permission, parse
 from ..passwords import Scrypt, digest_of, new_key
-from .options import FILE
+from .values import FILE
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 

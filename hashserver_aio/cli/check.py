@@ -13,7 +13,7 @@ import click
 
 from ..settings import DEFAULT_LOCK_TIMEOUT_S
 from ..store.survey import Survey, survey
-from .options import FOLDER, SECONDS
+from .values import FOLDER, SECONDS
 
 
 @click.command()

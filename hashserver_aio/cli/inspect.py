@@ -18,7 +18,8 @@ from ..errors import HashserverError
 from ..inspecting import Findings, Inspection
 from ..server import logs
 from ..settings import DEFAULT_LOCK_TIMEOUT_S, Layout, Settings
-from .options import ALGORITHMS, FOLDER, LAYOUTS, SECONDS, Folders
+from .options import ALGORITHMS, LAYOUTS
+from .values import FOLDER, SECONDS, Folders
 
 INTERRUPTED = 130
 """What shells make of Ctrl-C."""

@@ -15,13 +15,13 @@ from ..server import logs, serve
 from ..server.status_file import StatusFile
 from ..settings import Listening, Settings
 from .options import (
-    FOLDER,
     LISTENING_OPTIONS,
     STORE_OPTIONS,
     listening_settings,
     store_settings,
     with_options,
 )
+from .values import FOLDER
 
 
 class ServerCommand(click.Command):

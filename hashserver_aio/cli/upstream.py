@@ -12,8 +12,9 @@ import click
 from .. import settings as s
 from ..checksums import Algorithm
 from ..server import logs
-from .options import ALGORITHMS, FILE, FOLDER, PORT, RANGE_PORT, SECONDS, Folders, ports
+from .options import ALGORITHMS, ports
 from .run import ServerCommand, start
+from .values import FILE, FOLDER, PORT, RANGE_PORT, SECONDS, Folders
 
 RANDOM_PORTS = range(49152, 65536)
 

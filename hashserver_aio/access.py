@@ -42,6 +42,10 @@ class Permission(StrEnum):
 
     READ = "read"
     WRITE = "write"
+    DELETE = "delete"
+    FETCH = "fetch"
+    ADMIN = "admin"
+    """All of the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,10 @@ class Principal:
 
     name: str
     permissions: frozenset[Permission]
+
+    def may(self, permission: Permission) -> bool:
+        """Tell whether something is allowed."""
+        return permission in self.permissions or Permission.ADMIN in self.permissions
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +116,7 @@ class AccessFile:
 
     def everybody_may(self, permission: Permission) -> bool:
         """Tell whether something needs no credentials."""
-        return permission in self.anonymous.permissions
+        return self.anonymous.may(permission)
 
     async def identify(self, credentials: Credentials) -> Principal | None:
         """Tell whose credentials these are; None if they are wrong.

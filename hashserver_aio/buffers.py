@@ -17,7 +17,7 @@ from .catalogue import Catalogue
 from .checksums import Checksum
 from .decoded import DecodedFiles
 from .errors import BufferCorrupt, BufferNotFound, Busy, StoreFailed
-from .intake import Intake
+from .intake import Intake, finished
 from .settings import Settings
 from .store import FORMS, Form, Store, StoredFile
 from .verifying import FileChanged, Verifier
@@ -34,7 +34,7 @@ class Buffers:
 
     def __init__(self, store: Store, catalogue: Catalogue, settings: Settings) -> None:
         self.store = store
-        self._catalogue = catalogue
+        self.catalogue = catalogue
         self._waiting = Waiting()
         self.intake = Intake(store, catalogue, self._waiting, settings)
         self.verifier = Verifier(store, catalogue)
@@ -139,11 +139,28 @@ class Buffers:
 
     async def _note_absence(self, checksum: Checksum) -> None:
         """List a buffer as deleted that is listed and gone for sure."""
-        if self._catalogue.held(checksum) is not None:
+        if self.catalogue.held(checksum) is not None:
             try:
-                await self._catalogue.forget(checksum, partial(self.store.is_absent, checksum))
+                await self.catalogue.forget(checksum, partial(self.store.is_absent, checksum))
             except (StoreFailed, Busy) as error:
                 log.warning("%s", error)
+
+    # -- removing --------------------------------------------------------------------------------
+
+    async def remove(self, checksum: Checksum) -> bool:
+        """Remove a buffer for good; whoever is reading it reads on. False if there is none.
+
+        To its end, whoever hangs up meanwhile. Raises: ReadOnly, where only an extra directory
+        holds it; StoreFailed, Busy.
+        """
+        return await finished(self._remove(checksum))
+
+    async def _remove(self, checksum: Checksum) -> bool:
+        removed = await self.store.remove(checksum)
+        await self._note_absence(checksum)
+        if removed:
+            log.info("removed %s", checksum)
+        return removed
 
     # -- asking ----------------------------------------------------------------------------------
 

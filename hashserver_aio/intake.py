@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import aclosing, asynccontextmanager, closing, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from .bodies import Body, Claim, read_small
 from .bodies import pieces as pieces_of
@@ -29,6 +29,8 @@ from .store import Form, Identity, Store
 from .waiting import Waiting
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 MAX_DISTRUSTED = 10_000
 """Once so many writes have failed, every body is taken until the server is started anew."""
@@ -170,7 +172,7 @@ class Intake:
 
         To its end, whoever hangs up meanwhile: what is visible is to be listed and counted.
         """
-        await _finished(self._make_visible(checksum, form, digester, commit))
+        await finished(self._make_visible(checksum, form, digester, commit))
 
     async def _make_visible(
         self, checksum: Checksum, form: Form, digester: Digester, commit: Coroutine[Any, Any, Identity]
@@ -205,7 +207,7 @@ class Intake:
             log.warning("%s is stored, but not catalogued: %s", checksum, error)
 
 
-async def _finished(work: Coroutine[Any, Any, None]) -> None:
+async def finished(work: Coroutine[Any, Any, T]) -> T:
     """Wait for some work, also if cancelled meanwhile."""
     task, cancelled = asyncio.create_task(work), None
     while not task.done():
@@ -216,7 +218,7 @@ async def _finished(work: Coroutine[Any, Any, None]) -> None:
     if cancelled is not None:
         task.exception()  # nobody else is there to hear of it
         raise cancelled
-    task.result()
+    return task.result()
 
 
 def _limit_reached() -> LimitReached:

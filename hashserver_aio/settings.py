@@ -68,6 +68,7 @@ class Settings:
     catalogue: str | None = None
     scrub_bytes_per_s: float | None = None
     auth_file: Path | None = None
+    allow_delete: bool = False
     cors_origins: tuple[str, ...] = ()
     share_with_group: bool = False
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from base64 import b64encode
 from pathlib import Path
@@ -17,32 +16,19 @@ from hashserver_aio.settings import Settings
 
 from .conftest import Client, ClientFactory, ServerFactory
 from .peers import Peer
+from .routes import BODIES, BODY, NAME, OTHER, ROUTES, template_of
 
-BODY = b"a buffer" * 20
-NAME = hashlib.sha3_256(BODY).hexdigest()
-OTHER = hashlib.sha3_256(b"other").hexdigest()
-
-PASSWORDS = {"reader": "secret of reader", "writer": "secret: of writer", "nobody": "secret of nobody"}
-KEYS = {"reader": "key-of-reader", "writer": "key-of-writer", "nobody": "key-of-nobody"}
-PERMISSIONS = {"reader": ["read"], "writer": ["write"], "nobody": []}
-HASHES = {user: str(Scrypt.of(password)) for user, password in PASSWORDS.items()}
-
-ROUTES = {
-    ("GET", f"/{NAME}"): "read",
-    ("HEAD", f"/{NAME}"): "read",
-    ("PUT", f"/{OTHER}"): "write",
-    ("PUT", f"/promise/{OTHER}"): "write",
-    ("GET", "/has"): "read",
-    ("POST", "/has"): "read",
-    ("GET", "/has-now"): "read",
-    ("POST", "/has-now"): "read",
-    ("GET", "/buffer-length"): "read",
-    ("POST", "/buffer-length"): "read",
-    ("GET", "/"): "read",
-    ("GET", "/api/server"): "read",
-    ("GET", "/healthcheck"): "",
+PERMISSIONS = {
+    "reader": ["read"],
+    "writer": ["write"],
+    "deleter": ["delete"],
+    "fetcher": ["fetch"],
+    "admin": ["admin"],
+    "nobody": [],
 }
-"""All routes, and what they need."""
+PASSWORDS = {user: f"secret: of {user}" for user in PERMISSIONS}
+KEYS = {user: f"key-of-{user}" for user in PERMISSIONS}
+HASHES = {user: str(Scrypt.of(password)) for user, password in PASSWORDS.items()}
 
 
 def write(path: Path, text: str | None) -> None:
@@ -77,7 +63,7 @@ async def guarded_client(start_client: ClientFactory, directory: Path, auth_file
     path = directory / NAME[:2] / NAME
     path.parent.mkdir()
     path.write_bytes(BODY)
-    return await start_client(auth_file=auth_file)
+    return await start_client(auth_file=auth_file, allow_delete=True)
 
 
 def basic(user: str, password: str) -> dict[str, str]:
@@ -97,7 +83,7 @@ WRONG = {
     "none": {},
     "wrong password": basic("reader", "wrong"),
     "another's password": basic("reader", PASSWORDS["writer"]),
-    "unknown user": basic("stranger", "secret of reader"),
+    "unknown user": basic("stranger", "secret: of reader"),
     "no colon": {"Authorization": "Basic " + b64encode(b"reader").decode()},
     "no base64": {"Authorization": "Basic ***"},
     "no UTF-8": {"Authorization": "Basic " + b64encode(b"reader:\xff").decode()},
@@ -118,8 +104,9 @@ async def ask(
     client: Client, method: str, path: str, headers: dict[str, str]
 ) -> tuple[int, dict[str, str], bytes]:
     """Send what a route takes; its answer."""
-    data = b"other" if path == f"/{OTHER}" else b"[]" if path.startswith(("/has", "/buffer")) else None
-    async with client.request(method, path, data=data, headers=headers) as answer:
+    data, kind = BODIES.get(path, (None, ""))
+    given = headers | ({"Content-Type": kind} if kind else {})
+    async with client.request(method, path, data=data, headers=given) as answer:
         return answer.status, dict(answer.headers), await answer.read()
 
 
@@ -127,7 +114,7 @@ def test_every_route_is_here(directory: Path) -> None:
     """A new route comes with what it needs."""
     app = create_app(Settings(directory=directory))
     routes = {(r.method, r.resource.canonical) for r in app.router.routes() if r.resource}
-    named = {(m, p.replace(NAME, "{checksum}").replace(OTHER, "{checksum}")) for m, p in ROUTES}
+    named = {(method, template_of(path)) for method, path in ROUTES}
     assert routes == named | {
         ("HEAD", path) for method, path in named if method == "GET" and ("HEAD", path) in routes
     }
@@ -139,7 +126,7 @@ async def test_right_credentials(guarded_client: Client, user: str, kind: str) -
     """With credentials of whatever kind one may do what the file says, and gets 403 for all else."""
     for (method, path), needed in ROUTES.items():
         status, headers, body = await ask(guarded_client, method, path, credentials(user, kind))
-        if not needed or needed in PERMISSIONS[user]:
+        if not needed or {needed, "admin"} & set(PERMISSIONS[user]):
             assert status in (200, 202), (method, path)
         else:
             assert status == 403
@@ -239,7 +226,7 @@ async def test_nothing_secret_is_told(start_server: ServerFactory, directory: Pa
             async with peer.session.request(method, path, headers=headers, data=b"[") as answer:
                 told.append(await answer.text() + str(answer.headers))
     await peer.session.close()
-    write(auth_file, '[users.x]\npassword = "secret of reader"\npermissions = []')
+    write(auth_file, '[users.x]\npassword = "secret: of reader"\npermissions = []')
     await asyncio.sleep(1.2)
     secret = [
         *PASSWORDS.values(),

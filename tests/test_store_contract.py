@@ -184,6 +184,21 @@ class StoreContract(ReadingContract):
             await upload.abort()
         assert store.is_absent(name(LONG), ()) and not temps(directory)
 
+    async def test_remove(self, store: Store, directory: Path) -> None:
+        """A buffer is removed in all its forms, once; who has it open reads on; it may come again."""
+        assert not await store.remove(name(SHORT))
+        await store.put(name(SHORT), SHORT)
+        for form in FORMS:
+            write(path_of(directory, self.layout, name(SHORT), form), CODERS[form](SHORT))
+        stored = store.open_at_once(name(SHORT), FORMS)
+        assert stored is not None
+        with stored.file, closing(stored.reader()) as reader:
+            assert await store.remove(name(SHORT))
+            assert store.is_absent(name(SHORT), ()) and reader.read() == SHORT
+        assert not await store.remove(name(SHORT))
+        await store.put(name(SHORT), SHORT)
+        assert await store.present([name(SHORT)]) == {name(SHORT)}
+
     async def test_promises(self, store: Store) -> None:
         """A promise is told until it is kept or taken back; of what is held already none is needed."""
         for body in (SHORT, LONG):

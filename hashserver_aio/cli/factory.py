@@ -36,6 +36,8 @@ def _app(arguments: list[str]) -> web.Application:
     try:
         with _store_command.make_context("hashserver-aio", arguments) as context:
             settings = store_settings(context.params)
+            if settings.allow_delete and settings.auth_file is None:
+                raise click.UsageError("HASHSERVER_ALLOW_DELETE needs HASHSERVER_AUTH_FILE here.")
             refuse(settings)  # a sentence now, not a traceback when the application starts
             return create_app(settings)
     except click.ClickException as error:

@@ -59,6 +59,8 @@ STORE_OPTIONS = (
     option("--auth-file", type=FILE, default=None, metavar="F",
            help="Who may do what, made by `hashserver-aio auth add`; read anew when it changes. "
            "[default: everybody reads, and writes if --writable]"),
+    option("--allow-delete", is_flag=True,
+           help="Let buffers be deleted; without an access file only on loopback."),
     option("--cors-origin", type=Origin(), multiple=True, metavar="ORIGIN",
            help="Let web pages of this origin write, e.g. https://app.example; may be repeated. "
            "All may read."),
@@ -118,6 +120,7 @@ def store_settings(given: dict[str, Any]) -> s.Settings:
         catalogue=given["catalogue"],
         scrub_bytes_per_s=given["scrub_rate"] and given["scrub_rate"] * 2**20,
         auth_file=given["auth_file"],
+        allow_delete=given["allow_delete"],
         limits=s.Limits(count=given["max_count"], size=given["max_bytes"]),
         cors_origins=tuple(given["cors_origin"]),
     )

@@ -17,8 +17,8 @@ from .keys import ACCESS
 
 API_KEY = "X-API-KEY"
 
-_EVERYBODY = Principal("", frozenset({Permission.READ, Permission.WRITE}))
-"""What all may do where there is no access file; writing, if the server writes at all."""
+_EVERYBODY = Principal("", frozenset(Permission))
+"""What all may do where there is no access file: as much as the server does at all."""
 
 
 def guarded(permission: Permission, *routes: web.RouteDef) -> Iterable[web.RouteDef]:
@@ -43,7 +43,7 @@ async def require(request: web.Request, permission: Permission) -> Principal:
     Raises: NotAuthenticated, NotPermitted, Busy.
     """
     principal = await principal_of(request)
-    if permission in principal.permissions:
+    if principal.may(permission):
         return principal
     if not principal.name:
         raise NotAuthenticated("tell who you are: a user and password, or a key")

@@ -28,7 +28,7 @@ async def preflight(request: web.Request, handler: Handler) -> web.StreamRespons
     """Answer OPTIONS, for whatever path."""
     if request.method != "OPTIONS":
         return await handler(request)
-    methods = f"{_READING}, PUT" if _may_write(request) else _READING
+    methods = f"{_READING}, PUT, DELETE" if _may_write(request) else _READING
     headers = {"Access-Control-Allow-Methods": methods, "Access-Control-Max-Age": "600", "Vary": "Origin"}
     asked = request.headers.get("Access-Control-Request-Headers")
     if asked:

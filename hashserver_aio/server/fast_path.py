@@ -111,6 +111,13 @@ class FastPath:
         self._answers.move_to_end(key)
         return answer
 
+    def forget(self, checksum: Checksum) -> None:
+        """Keep no answer with a buffer that was removed."""
+        name = checksum.encode()
+        for key in {name + audience.key for audience in self._heads.values() if audience is not None}:
+            if key in self._answers:
+                self._drop(key)
+
     def _judge(self, rest: bytes) -> _Audience | None:
         """Tell, once for all requests with these headers, whether they may take the fast path."""
         audience = _audience_of(rest)

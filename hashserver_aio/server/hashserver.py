@@ -14,14 +14,14 @@ from aiohttp import hdrs, web
 
 from ..access import Permission
 from ..checksums import Checksum, parse_checksum
-from ..errors import UnknownEncoding
+from ..errors import BufferNotFound, UnknownEncoding
 from ..store import Form
 from ..store.promises import PROMISE_TTL_S
 from .access import guarded
 from .codings import sent_form
 from .keys import BUFFERS
 from .name_lists import MAX_LIST_BYTES, THREAD_NAMES, parse_names
-from .receive import expect_later, read_whole, receive, refuse_writing
+from .receive import expect_later, read_whole, receive, refuse_writing, remove
 from .send import send
 
 
@@ -40,6 +40,7 @@ def routes() -> list[web.RouteDef]:
             web.put("/{checksum}", put_buffer, expect_handler=expect_later),
             web.put("/promise/{checksum}", promise),
         ),
+        *guarded(Permission.DELETE, web.delete("/{checksum}", delete_buffer)),
         web.get("/healthcheck", healthcheck),
     ]
 
@@ -54,6 +55,14 @@ async def put_buffer(request: web.Request) -> web.Response:
     if await receive(request, _name(request)):
         return web.Response(text="OK")
     return web.Response(status=HTTPStatus.CREATED)
+
+
+async def delete_buffer(request: web.Request) -> web.Response:
+    """Remove a buffer for good."""
+    checksum = _name(request)
+    if not await remove(request, checksum):
+        raise BufferNotFound(checksum)
+    return web.Response(text="OK")
 
 
 async def promise(request: web.Request) -> web.Response:

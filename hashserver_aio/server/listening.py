@@ -6,11 +6,13 @@ A port is taken by binding it, never by looking whether it is free first.
 from __future__ import annotations
 
 import errno
+import ipaddress
 import random
 import socket
+from collections.abc import Sequence
 
 from ..errors import CannotStart
-from ..settings import Listening
+from ..settings import Listening, Settings
 from . import systemd
 
 BACKLOG = 128
@@ -58,6 +60,23 @@ def _resolved(host: str) -> tuple[socket.AddressFamily, str]:
     except OSError as error:
         raise CannotStart(f"host {host} can't be resolved: {error.strerror}") from None
     return family, str(address[0])
+
+
+def refuse_strangers(settings: Settings, sockets: Sequence[socket.socket]) -> None:
+    """Refuse to let everybody delete who can reach this machine.
+
+    Raises: CannotStart.
+    """
+    if settings.allow_delete and settings.auth_file is None and not all(map(_is_local, sockets)):
+        raise CannotStart(
+            "--allow-delete would let everybody delete: name an --auth-file, or listen on 127.0.0.1 only"
+        )
+
+
+def _is_local(listener: socket.socket) -> bool:
+    if listener.family == socket.AF_UNIX:
+        return True
+    return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
 
 
 def url_of(listener: socket.socket) -> str:

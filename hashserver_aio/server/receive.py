@@ -13,11 +13,11 @@ from aiohttp.typedefs import Handler
 
 from ..buffers import Buffers
 from ..checksums import Checksum
-from ..errors import AlreadyHeld, BufferTooLarge, ReadOnly, UploadCut
+from ..errors import AlreadyHeld, BufferTooLarge, NotPermitted, ReadOnly, UploadCut
 from .codings import sent_form
 from .cors import refuse_foreign_origin
 from .digests import stated_digests
-from .keys import BUFFERS
+from .keys import BUFFERS, FAST_PATH, SETTINGS
 
 STALL_S = 60.0
 """A body of which nothing has come for so long is given up."""
@@ -102,6 +102,20 @@ def refuse_writing(request: web.Request) -> None:
     if not request.app[BUFFERS].store.writable:
         raise ReadOnly("this server is read-only; start it with --writable")
     refuse_foreign_origin(request)
+
+
+async def remove(request: web.Request, checksum: Checksum) -> bool:
+    """Remove a buffer; False if there is none.
+
+    Raises: NotPermitted, ReadOnly, ForeignOrigin; what `Buffers.remove` raises.
+    """
+    if not request.app[SETTINGS].allow_delete:
+        raise NotPermitted("this server deletes nothing; start it with --allow-delete")
+    refuse_writing(request)
+    try:
+        return await request.app[BUFFERS].remove(checksum)
+    finally:
+        request.app[FAST_PATH].forget(checksum)
 
 
 async def _refuse_held(buffers: Buffers, checksum: Checksum) -> None:

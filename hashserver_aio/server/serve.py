@@ -18,7 +18,7 @@ from . import systemd
 from .activity import Activity
 from .app import create_app
 from .keys import ACTIVITY, BUFFERS
-from .listening import listening_sockets, port_of
+from .listening import listening_sockets, port_of, refuse_strangers
 from .running import MIN_REST_S, accept, describe, running
 from .status_file import StatusFile
 from .supervisor import ON_SIGNALS
@@ -55,6 +55,7 @@ async def serve(settings: Settings, listening: Listening, announce: Callable[[st
             app = create_app(settings)
             runner = await started.enter_async_context(running(app, listening))
             sockets = listening_sockets(listening)
+            refuse_strangers(settings, sockets)
             await accept(runner, sockets)
             stopped = _stop_on_signals()
             if status is not None:

@@ -19,7 +19,7 @@ from .accepting import NOBODY, Acceptor
 from .activity import SharedActivity
 from .app import create_app, refuse
 from .keys import ACTIVITY
-from .listening import listening_sockets, port_of
+from .listening import listening_sockets, port_of, refuse_strangers
 from .running import MIN_REST_S, describe, running
 from .shared_numbers import SharedNumbers
 from .status_file import StatusFile
@@ -43,6 +43,7 @@ def serve_with_workers(settings: Settings, listening: Listening, announce: Calla
         try:
             format_ = refuse(settings)
             sockets = listening_sockets(listening)
+            refuse_strangers(settings, sockets)
             crew = _Crew(settings, listening, sockets)
             supervisor = Supervisor(listening.workers, crew.work, crew.bury)
             started.callback(_stop, supervisor, sockets, listening.grace_s)

@@ -129,6 +129,12 @@ class Store(Protocol):
     async def is_awaited(self, checksum: Checksum) -> bool:
         """Tell whether it is worth waiting for a buffer: it is pending, or a lock file says so."""
 
+    async def remove(self, checksum: Checksum) -> bool:
+        """Remove a buffer in all its forms, durably; False if there is none.
+
+        Raises: ReadOnly, where only an extra directory holds it.
+        """
+
     def parts(self) -> list[Part]:
         """Name the parts of all that is stored, in the order they are gone through."""
 

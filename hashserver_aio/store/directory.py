@@ -26,6 +26,7 @@ from .locks import is_locked, remove_shown
 from .presence import held, size_of
 from .promises import Promises
 from .quarantine import put_aside
+from .removal import remove_forms
 from .scanning import Entry, Part, list_part, parts_of
 from .streaming import StreamedUpload, feed
 from .temps import TempFolder
@@ -244,6 +245,11 @@ class DirectoryStore:
             return upload.commit(len(data))
         finally:
             upload.abort()
+
+    async def remove(self, checksum: Checksum) -> bool:
+        """Remove a buffer in all its forms; what lies in an extra directory stays."""
+        lock, fsync = self._target.lock, self._settings.fsync
+        return await self._threads.disk(remove_forms, checksum, self._places, lock, fsync=fsync)
 
     async def quarantine(self, stored: StoredFile) -> bool:
         """Put a corrupt file aside, if it is ours, old enough and nobody is writing it."""

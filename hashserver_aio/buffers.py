@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, aclosing
+from contextlib import ExitStack, aclosing, closing, suppress
 from functools import partial
 
 from .blobs import Blob
 from .catalogue import Catalogue
-from .checksums import Checksum
+from .checksums import Checksum, Hashset
 from .decoded import DecodedFiles
 from .errors import BufferCorrupt, BufferNotFound, Busy, StoreFailed
 from .intake import Intake, finished
@@ -85,7 +85,7 @@ class Buffers:
                 return await self._open_once(checksum, accepted, seekable)
             except FileChanged:
                 continue
-        raise Busy(f"{checksum} is being changed all the time; try again")
+        raise _restless(checksum)
 
     async def _open_once(self, checksum: Checksum, accepted: Sequence[Form], seekable: bool) -> Blob | None:
         corrupt = False
@@ -168,6 +168,18 @@ class Buffers:
         """Tell whether a buffer could be served now, without waiting for it."""
         return await self._size(checksum) is not None
 
+    async def hashset(self, checksum: Checksum) -> Hashset:
+        """Tell all digests of a buffer; if they were never computed, this reads it.
+
+        Raises: what `open` raises.
+        """
+        for _ in range(MAX_REOPENED):
+            with closing(await self.open(checksum)) as blob, suppress(FileChanged):
+                hashset = self.catalogue.hashset(checksum) or await self.verifier.hashset(blob.stored)
+                if hashset is not None:
+                    return hashset
+        raise _restless(checksum)
+
     async def _size(self, checksum: Checksum) -> int | None:
         """Tell the plain size of what could be served now; this may have to read it."""
         try:
@@ -204,6 +216,10 @@ class Buffers:
     async def promise(self, checksum: Checksum) -> None:
         """Announce a buffer: who asks for it waits for it. Raises: Busy, NoSpace, StoreFailed."""
         await self.store.promise(checksum)
+
+
+def _restless(checksum: Checksum) -> Busy:
+    return Busy(f"{checksum} is being changed all the time; try again")
 
 
 def _all_forms(accepted: Sequence[Form]) -> list[Form]:

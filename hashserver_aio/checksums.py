@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import NewType, Protocol, cast
+from typing import NamedTuple, NewType, Protocol, cast
 
 from .errors import BadChecksum
 
@@ -94,6 +94,24 @@ class _Counted:
         self.size += len(data)
 
 
+class Digests(NamedTuple):
+    """What a buffer is called elsewhere: digests of 16, 20 and 64 bytes."""
+
+    md5: bytes
+    sha1: bytes
+    sha512: bytes
+
+
+class Hashset(NamedTuple):
+    """All that a buffer is called: digests, and its size in bytes."""
+
+    md5: bytes
+    sha1: bytes
+    sha256: bytes
+    sha512: bytes
+    size: int
+
+
 class Digester:
     """Feeds one pass of bytes to the store's algorithm and to SHA-256, and counts them.
 
@@ -105,9 +123,16 @@ class Digester:
     def __init__(self, algorithm: Algorithm) -> None:
         self.algorithm = algorithm
         self._sha256 = _Counted()
+        self._named: Part = self._sha256
         self.parts: list[Part] = [self._sha256]
         if algorithm is not Algorithm.SHA_256:
-            self.parts.append(_CONSTRUCTORS[algorithm]())
+            self._named = _CONSTRUCTORS[algorithm]()
+            self.parts.append(self._named)
+
+    @property
+    def others(self) -> Digests | None:
+        """Further digests, where they are computed."""
+        return None
 
     def update(self, data: bytes | memoryview) -> None:
         """Take the next bytes."""
@@ -122,9 +147,29 @@ class Digester:
     @property
     def checksum(self) -> Checksum:
         """The checksum, in the store's algorithm, of all bytes so far."""
-        return Checksum(self.parts[-1].digest().hex())
+        return Checksum(self._named.digest().hex())
 
     @property
     def sha256(self) -> bytes:
         """The SHA-256 of all bytes so far: 32 bytes."""
         return self._sha256.digest()
+
+
+class FullDigester(Digester):
+    """Computes, in the same pass, all that a buffer is called anywhere."""
+
+    def __init__(self, algorithm: Algorithm) -> None:
+        super().__init__(algorithm)
+        self._others: list[Part] = [hashlib.new(name, usedforsecurity=False) for name in Digests._fields]
+        self.parts += self._others
+
+    @property
+    def others(self) -> Digests:
+        """The digests of all bytes so far that a plain digester does not compute."""
+        return Digests(*(part.digest() for part in self._others))
+
+    @property
+    def hashset(self) -> Hashset:
+        """All digests of all bytes so far."""
+        md5, sha1, sha512 = self.others
+        return Hashset(md5, sha1, self.sha256, sha512, self.size)

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import aclosing, asynccontextmanager, closing, suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from .bodies import Body, Claim, read_small
 from .bodies import pieces as pieces_of
 from .catalogue import Arrival, Catalogue, Known
-from .checksums import Checksum, Digester
+from .checksums import Checksum, Digester, FullDigester, Hashset
 from .errors import (
     Busy,
     ChecksumMismatch,
@@ -25,7 +26,7 @@ from .errors import (
     check_size,
 )
 from .settings import Settings
-from .store import Form, Identity, Store
+from .store import FORMS, Form, Identity, PendingUpload, Sink, Store
 from .waiting import Waiting
 
 log = logging.getLogger(__name__)
@@ -66,24 +67,26 @@ class Intake:
                         return False
                     if self._fsync and not known.durable:
                         await self._store.sync(stored)
-                        await self._record(checksum, form, known._replace(durable=True))
+                        await self._record(Arrival(checksum, "", form, known._replace(durable=True)))
                     await self._store.drop_promise(checksum)
                     return True
         return False
 
-    def refuse_size(self, checksum: Checksum, form: Form, size: int) -> None:
+    def refuse_size(self, checksum: Checksum | None, form: Form, size: int) -> None:
         """Refuse a body that could not be taken, by what its sender says of it.
 
+        Where nobody knows yet what it is, it is taken for a buffer that is not held.
         Raises: BufferTooLarge, LimitReached, NoSpace.
         """
         check_size(size, self._limit_bytes)
         if not self._store.has_room(size):
             raise NoSpace("no room left on the server's disk for a buffer of this size")
-        if not self._limits.are_none and self._catalogue.held(checksum) is None:
-            held = self._catalogue.totals()
-            plain_size = size if form is Form.PLAIN else 0  # the limit is one of plain bytes
-            if not self._limits.allow(held.count + 1, held.size + plain_size):
-                raise _limit_reached()
+        if self._limits.are_none or (checksum is not None and self._catalogue.held(checksum) is not None):
+            return
+        held = self._catalogue.totals()
+        plain_size = size if form is Form.PLAIN else 0  # the limit is one of plain bytes
+        if not self._limits.allow(held.count + 1, held.size + plain_size):
+            raise _limit_reached()
 
     @asynccontextmanager
     async def arriving(self, checksum: Checksum) -> AsyncIterator[None]:
@@ -122,9 +125,43 @@ class Intake:
                 self._check(checksum, digester, claims)
                 await self._commit(checksum, form, digester, self._store.put(checksum, head))
             else:
-                await self._stream(checksum, head, body, form, digester, claims)
-            if len(self._distrusted) < MAX_DISTRUSTED:
-                self._distrusted.discard(checksum)
+                sinks: Sequence[Sink] = claims if form is not Form.PLAIN else (*digester.parts, *claims)
+                async with self._streamed(checksum, head, body, form, sinks) as upload:
+                    if form is not Form.PLAIN:
+                        await upload.verify(digester, self._limit_bytes)
+                    self._check(checksum, digester, claims)
+                    await self._commit(checksum, form, digester, upload.commit(checksum, digester.size))
+            log.info("put %s %d", checksum, digester.size)
+
+    async def add(self, body: Body) -> Hashset:
+        """Store a buffer whose name is learned from its bytes. When this returns it is good and durable.
+
+        Raises: BufferTooLarge, UploadCut, NoSpace, LimitReached, StoreFailed, Busy.
+        """
+        digester = FullDigester(self._store.format.algorithm)
+        head, whole = await read_small(body)
+        if whole:
+            digester.update(head)
+            check_size(digester.size, self._limit_bytes)
+            await self._add(digester, partial(self._store.put, data=head))
+        else:
+            async with self._streamed(None, head, body, Form.PLAIN, digester.parts) as upload:
+                await self._add(digester, partial(upload.commit, plain_size=digester.size))
+        return digester.hashset
+
+    async def _add(
+        self, digester: Digester, commit: Callable[[Checksum], Coroutine[Any, Any, Identity]]
+    ) -> None:
+        """Commit a buffer that has got its name; of one that is held, keep the digests."""
+        checksum = digester.checksum
+        async with self.arriving(checksum):
+            for form in FORMS:
+                if await self.is_held(checksum, form):
+                    known = self._catalogue.known(checksum, "", form)
+                    if known is not None and self._catalogue.hashset(checksum) is None:
+                        await self._record(Arrival(checksum, "", form, known, digester.others))
+                    return
+            await self._commit(checksum, Form.PLAIN, digester, commit(checksum))
             log.info("put %s %d", checksum, digester.size)
 
     def _distrust(self, checksum: Checksum) -> None:
@@ -135,26 +172,18 @@ class Intake:
         if len(self._distrusted) < MAX_DISTRUSTED:
             self._distrusted.add(checksum)
 
-    async def _stream(
-        self,
-        checksum: Checksum,
-        head: bytes,
-        body: Body,
-        form: Form,
-        digester: Digester,
-        claims: Sequence[Claim],
-    ) -> None:
-        plain = form is Form.PLAIN
-        upload = self._store.upload(checksum, form, (*digester.parts, *claims) if plain else claims)
+    @asynccontextmanager
+    async def _streamed(
+        self, checksum: Checksum | None, head: bytes, body: Body, form: Form, sinks: Sequence[Sink]
+    ) -> AsyncIterator[PendingUpload]:
+        """Hold an upload that all of a body went into; what is not committed is aborted."""
+        upload = self._store.upload(checksum, form, sinks)
         try:
             await upload.open()
             async for piece in pieces_of(head, body, self._limit_bytes):
                 await upload.write(piece)
             await upload.finish()
-            if not plain:
-                await upload.verify(digester, self._limit_bytes)
-            self._check(checksum, digester, claims)
-            await self._commit(checksum, form, digester, upload.commit(digester.size))
+            yield upload
         finally:
             await upload.abort()
 
@@ -173,6 +202,8 @@ class Intake:
         To its end, whoever hangs up meanwhile: what is visible is to be listed and counted.
         """
         await finished(self._make_visible(checksum, form, digester, commit))
+        if len(self._distrusted) < MAX_DISTRUSTED:
+            self._distrusted.discard(checksum)
 
     async def _make_visible(
         self, checksum: Checksum, form: Form, digester: Digester, commit: Coroutine[Any, Any, Identity]
@@ -189,7 +220,7 @@ class Intake:
                         await self._catalogue.release(reservation)
                 raise
         known = Known(identity, digester.size, digester.sha256, durable=self._fsync)
-        await self._record(checksum, form, known, reservation)
+        await self._record(Arrival(checksum, "", form, known, digester.others), reservation)
 
     async def _reserve(self, checksum: Checksum, size: int) -> int:
         reservation = await self._catalogue.reserve(checksum, size, self._limits)
@@ -197,14 +228,12 @@ class Intake:
             raise _limit_reached()
         return reservation
 
-    async def _record(
-        self, checksum: Checksum, form: Form, known: Known, reservation: int | None = None
-    ) -> None:
+    async def _record(self, arrival: Arrival, reservation: int | None = None) -> None:
         """Catalogue what is on the disk; if that fails the buffer is none the less stored."""
         try:
-            await self._catalogue.record(Arrival(checksum, "", form, known), reservation)
+            await self._catalogue.record(arrival, reservation)
         except (StoreFailed, Busy) as error:
-            log.warning("%s is stored, but not catalogued: %s", checksum, error)
+            log.warning("%s is stored, but not catalogued: %s", arrival.checksum, error)
 
 
 async def finished(work: Coroutine[Any, Any, T]) -> T:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from .catalogue import Arrival, Catalogue, Known
-from .checksums import Algorithm, Checksum, Digester
+from .checksums import Algorithm, Checksum, Digester, Digests, FullDigester, Hashset
 from .errors import BadEncoding, Busy, StoreFailed
 from .store import Form, Identity, Pace, Store, StoredFile
 
@@ -41,11 +41,19 @@ class _Bad:
     is_corrupt: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Good:
+    """What was found of a file that is good; `hashset`, if it was asked for."""
+
+    known: Known
+    hashset: Hashset | None
+
+
 @dataclass(slots=True)
 class _Job:
     """A file being hashed, and how many wait for it."""
 
-    task: asyncio.Task[Known | None]
+    task: asyncio.Task[_Good | None]
     waiting: int = 0
 
 
@@ -55,7 +63,7 @@ class Verifier:
     def __init__(self, store: Store, catalogue: Catalogue) -> None:
         self._store = store
         self._catalogue = catalogue
-        self._jobs: dict[tuple[Key, Identity], _Job] = {}
+        self._jobs: dict[tuple[Key, Identity, bool], _Job] = {}
         self._bad: OrderedDict[Key, _Bad] = OrderedDict()
 
     async def known(self, stored: StoredFile) -> Known | None:
@@ -71,7 +79,8 @@ class Verifier:
             if bad.is_corrupt:
                 await self._store.quarantine(stored)  # it may have been too young for that before
             return None
-        return await self._verified_once(_key(stored), stored)
+        good = await self._verified_once(stored, fully=False)
+        return None if good is None else good.known
 
     def recalled(self, stored: StoredFile) -> Known | None:
         """Tell what is known of a file that was found to be good before, and is the same; else None."""
@@ -86,15 +95,26 @@ class Verifier:
 
     async def check(self, stored: StoredFile, pace: Pace | None = None) -> Known | None:
         """Hash a file, whatever is known of it; None if it is not good. Raises as `known` does."""
-        return await self._verify(_key(stored), stored.duplicate(), pace)
+        good = await self._verify(stored.duplicate(), self._new_digester(), pace)
+        return None if good is None else good.known
 
-    async def _verified_once(self, key: Key, stored: StoredFile) -> Known | None:
+    async def hashset(self, stored: StoredFile) -> Hashset | None:
+        """Hash a file in every way, and keep that; None if it is not good. Raises as `known` does."""
+        good = await self._verified_once(stored, fully=True)
+        return None if good is None else good.hashset
+
+    def _new_digester(self, *, fully: bool = False) -> Digester:
+        return (FullDigester if fully else Digester)(self._store.format.algorithm)
+
+    async def _verified_once(self, stored: StoredFile, *, fully: bool) -> _Good | None:
         """Wait for the one who hashes a file; when nobody waits any more, he stops."""
-        job = self._jobs.get((key, stored.identity))
+        key = (_key(stored), stored.identity, fully)
+        job = self._jobs.get(key)
         if job is None:
             # Its own descriptor: the request that began it may be gone before it ends.
-            job = _Job(asyncio.create_task(self._verify(key, stored.duplicate())))
-            self._jobs[key, stored.identity] = job
+            digester = self._new_digester(fully=fully)
+            job = _Job(asyncio.create_task(self._verify(stored.duplicate(), digester)))
+            self._jobs[key] = job
         job.waiting += 1
         try:
             return await asyncio.shield(job.task)
@@ -102,12 +122,11 @@ class Verifier:
             job.waiting -= 1
             if not job.waiting:
                 job.task.cancel()
-                if self._jobs.get((key, stored.identity)) is job:
-                    del self._jobs[key, stored.identity]
+                if self._jobs.get(key) is job:
+                    del self._jobs[key]
 
-    async def _verify(self, key: Key, stored: StoredFile, pace: Pace | None = None) -> Known | None:
+    async def _verify(self, stored: StoredFile, digester: Digester, pace: Pace | None = None) -> _Good | None:
         with stored.file:
-            digester = Digester(self._store.format.algorithm)
             broken = False
             try:
                 await self._store.read(stored, digester, pace)
@@ -116,24 +135,28 @@ class Verifier:
             if stored.now() != stored.identity:
                 raise FileChanged  # written to or replaced meanwhile: what was read says nothing
             if broken or digester.checksum != stored.checksum:
-                await self._condemn(key, stored, digester)
+                await self._condemn(stored, digester)
                 return None
             known = Known(stored.identity, digester.size, digester.sha256, durable=False)
-            await self._remember(stored, known)
-            return known
+            await self._remember(stored, known, digester.others)
+            return _Good(known, digester.hashset if isinstance(digester, FullDigester) else None)
 
-    async def _remember(self, stored: StoredFile, known: Known) -> None:
-        if 0 <= stored.identity.age_s < SETTLED_S:
-            return
+    async def _remember(self, stored: StoredFile, known: Known, others: Digests | None) -> None:
         before = self.recalled(stored)
-        if before is not None and before[1:3] == known[1:3]:
+        if before is None and 0 <= stored.identity.age_s < SETTLED_S:
             return
+        if before is not None and before[1:3] == known[1:3]:
+            if others is None:
+                return
+            known = before
         try:
-            await self._catalogue.record(Arrival(stored.checksum, stored.place, stored.form, known))
+            arrival = Arrival(stored.checksum, stored.place, stored.form, known, others)
+            await self._catalogue.record(arrival)
         except (StoreFailed, Busy) as error:
             log.warning("%s is good, but not catalogued: %s", stored.checksum, error)
 
-    async def _condemn(self, key: Key, stored: StoredFile, digester: Digester) -> None:
+    async def _condemn(self, stored: StoredFile, digester: Digester) -> None:
+        key = _key(stored)
         await self._distrust(key)
         is_corrupt = not await self._is_of_other_algorithm(stored, digester)
         self._bad[key] = _Bad(stored.identity, is_corrupt)

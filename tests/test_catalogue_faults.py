@@ -17,10 +17,10 @@ import pytest
 from aiohttp import web
 
 from hashserver_aio import Settings, create_app
-from hashserver_aio.catalogue import Held, Known, Totals
+from hashserver_aio.catalogue import Arrival, Held, Known, Totals
 from hashserver_aio.catalogue.schema import STEPS
 from hashserver_aio.catalogue.sqlite import SqliteCatalogue
-from hashserver_aio.checksums import Checksum
+from hashserver_aio.checksums import Checksum, Digests, Hashset
 from hashserver_aio.errors import CannotStart, StoreFailed
 from hashserver_aio.store import Form, Identity
 
@@ -90,6 +90,8 @@ def lay(path: Path, steps: int) -> None:
         connection.execute(stored, (name,))
         if steps > 1:
             connection.execute("UPDATE stored SET sha256 = ?", (b"2" * 32,))
+        if steps > 2:
+            connection.execute("UPDATE totals SET count = 1, size = 5")
 
 
 @pytest.mark.parametrize("steps", range(1, len(STEPS)))
@@ -103,6 +105,11 @@ async def test_upgrade(path: Path, steps: int) -> None:
     assert (catalogue.held(name), list(feed(catalogue))) == (held, [held])
     assert (catalogue.totals(), catalogue.feed(0).feed_id) == (Totals(1, 5), "of old")
     assert [each.seq for each in catalogue.history((0, 0), 10**15)] == [1, 2]
+    others = Digests(b"m" * 16, b"s" * 20, b"t" * 64)
+    known = catalogue.known(name, "", Form.PLAIN)
+    assert known is not None and catalogue.hashset(name) is None
+    await catalogue.record(Arrival(name, "", Form.PLAIN, known, others))
+    assert catalogue.hashset(name) == Hashset(others.md5, others.sha1, b"2" * 32, others.sha512, 5)
     await catalogue.forget(name, lambda _: True)
     assert catalogue.totals() == Totals(0, 0)
     await catalogue.close()

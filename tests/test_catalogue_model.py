@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hashserver_aio.catalogue import Arrival, Catalogue, Held, Known, Totals
 from hashserver_aio.catalogue.memory import MemoryCatalogue
 from hashserver_aio.catalogue.sqlite import SqliteCatalogue
-from hashserver_aio.checksums import Checksum
+from hashserver_aio.checksums import Checksum, Digests, Hashset
 from hashserver_aio.settings import Limits
 from hashserver_aio.store import Form, Identity
 
@@ -42,14 +42,19 @@ class World:
     all: list[tuple[int, int]] = field(default_factory=list)
     held: dict[int, int] = field(default_factory=dict)
     reserved: dict[int, int] = field(default_factory=dict)
+    digested: set[int] = field(default_factory=set)
 
     async def act(self, action: str, number: int) -> None:
         """Do one thing to both."""
         if action == "record":
             await self.record(number, None)
+        elif action == "digest":
+            await self.record(number, None, Digests(b"m%d" % number, b"s", b"t"))
+            self.digested.add(number)
         elif action == "forget":
             await self.catalogue.forget(name(number), lambda _: True)
             self.held.pop(number, None)
+            self.digested.discard(number)
         elif self.is_lasting and action == "reserve":
             await self.reserve(number)
         elif self.reserved and action == "release":
@@ -65,10 +70,10 @@ class World:
         del self.reserved[reservation]
         return reservation
 
-    async def record(self, number: int, reservation: int | None) -> None:
+    async def record(self, number: int, reservation: int | None, others: Digests | None = None) -> None:
         """Record a file of a buffer."""
         known = Known(Identity(1, 2, 3, 4), number * 10, sha256(number), durable=True)
-        await self.catalogue.record(Arrival(name(number), "", Form.PLAIN, known), reservation)
+        await self.catalogue.record(Arrival(name(number), "", Form.PLAIN, known, others), reservation)
         if number not in self.held:
             self.all.append((len(self.all) + 1, number))
             self.held[number] = len(self.all)
@@ -95,6 +100,8 @@ class World:
             held = self.catalogue.held(name(number))
             assert (held is None) == (number not in self.held)
             assert held is None or (held.seq, held.size) == (self.held[number], number * 10)
+            hashset = Hashset(b"m%d" % number, b"s", sha256(number), b"t", number * 10)
+            assert self.catalogue.hashset(name(number)) == (hashset if number in self.digested else None)
             named = self.catalogue.named(sha256(number))
             assert named == (name(number) if number in self.held else None)
 
@@ -116,7 +123,7 @@ async def opened(kind: str) -> AsyncIterator[Catalogue]:
         await catalogue.close()
 
 
-ACTIONS = st.sampled_from(["record", "record", "forget", "reserve", "reserve", "release", "use"])
+ACTIONS = st.sampled_from(["record", "record", "digest", "forget", "reserve", "reserve", "release", "use"])
 STEPS = st.lists(st.tuples(ACTIONS, st.integers(0, 11)), min_size=10, max_size=50)
 
 

@@ -169,7 +169,7 @@ class StoreContract(ReadingContract):
         await upload.verify(digester, None)
         assert (digester.checksum, sink.digest()) == (name(LONG), hashlib.sha256(data).digest())
         assert store.is_absent(name(LONG), ())
-        await upload.commit(digester.size)
+        await upload.commit(name(LONG), digester.size)
         await upload.abort()  # does not undo it
         assert await forms_of(store, name(LONG)) == {form: data}
         assert await store.sizes([name(LONG)]) == {name(LONG): len(LONG)}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from ..checksums import Checksum
+from ..checksums import Checksum, Digests, Hashset
 from ..settings import Limits
 from ..store import Form, Identity
 
@@ -30,12 +30,13 @@ class Known(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A stored file that was found to hash to its name."""
+    """A stored file that was found to hash to its name; `others` where they were computed, too."""
 
     checksum: Checksum
     place: str
     form: Form
     known: Known
+    others: Digests | None = None
 
 
 class Held(NamedTuple):
@@ -99,6 +100,9 @@ class Catalogue(Protocol):
 
     def named(self, sha256: bytes) -> Checksum | None:
         """Tell the name of the buffer, listed as held, that has this SHA-256."""
+
+    def hashset(self, checksum: Checksum) -> Hashset | None:
+        """Tell all digests of a buffer that is listed as held, if they were ever computed."""
 
     def totals(self) -> Totals:
         """Tell how much is held."""

@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from itertools import islice
 
-from ..checksums import Checksum
+from ..checksums import Checksum, Digests, Hashset
 from ..settings import Limits
 from ..store import Form
 from . import Arrival, Held, IsAbsent, Known, Page, Totals
@@ -27,6 +27,7 @@ class MemoryCatalogue:
         self._arrivals: OrderedDict[int, Held] = OrderedDict()
         self._held: dict[Checksum, int] = {}
         self._named: dict[bytes, Checksum] = {}
+        self._others: dict[Checksum, Digests] = {}
         self._notes: dict[str, str] = {}
         self._reserved: dict[int, tuple[Checksum, int]] = {}
         self._size = self._seq = self._now_ms = self._reservations = 0
@@ -47,6 +48,8 @@ class MemoryCatalogue:
         self._known[arrival.checksum, arrival.place, arrival.form] = arrival.known
         if arrival.checksum not in self._held:
             self._arrive(arrival)
+        if arrival.others is not None:
+            self._others[arrival.checksum] = arrival.others
         while len(self._known) > MAX_FILES:
             (checksum, _, _), _ = self._known.popitem(last=False)
             self._leave(checksum)
@@ -67,6 +70,7 @@ class MemoryCatalogue:
             held = self._arrivals.pop(seq)
             self._size -= held.size
             self._named.pop(held.sha256 or b"", None)
+            self._others.pop(checksum, None)
 
     async def distrust(self, checksum: Checksum, place: str, form: Form) -> None:
         """Know nothing of a file any more."""
@@ -87,6 +91,13 @@ class MemoryCatalogue:
     def named(self, sha256: bytes) -> Checksum | None:
         """Tell the name of the buffer, listed as held, that has this SHA-256."""
         return self._named.get(sha256)
+
+    def hashset(self, checksum: Checksum) -> Hashset | None:
+        """Tell all digests of a buffer that is listed as held, if they were ever computed."""
+        held, others = self.held(checksum), self._others.get(checksum)
+        if held is None or others is None or held.sha256 is None:
+            return None
+        return Hashset(others.md5, others.sha1, held.sha256, others.sha512, held.size)
 
     def totals(self) -> Totals:
         """Tell how much is held."""

@@ -56,6 +56,14 @@ STEPS = (
     );
     CREATE INDEX arrivals_added ON arrivals (added_ms, seq);
     """,
+    """
+    CREATE TABLE digests (
+        checksum BLOB PRIMARY KEY,
+        md5 BLOB NOT NULL,
+        sha1 BLOB NOT NULL,
+        sha512 BLOB NOT NULL
+    ) WITHOUT ROWID;
+    """,
 )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from ..checksums import Checksum
+from ..checksums import Checksum, Hashset
 from ..errors import StoreFailed
 from ..settings import Limits
 from ..store import Form, Identity
@@ -46,6 +46,11 @@ _HELD = """
 SELECT seq, checksum, size, added_ms, sha256 FROM arrivals WHERE checksum = ? AND deleted_ms IS NULL
 """
 _NAMED = "SELECT checksum FROM arrivals WHERE sha256 = ? AND deleted_ms IS NULL"
+_HASHSET = """
+SELECT d.md5, d.sha1, a.sha256, d.sha512, a.size FROM arrivals a JOIN digests d USING (checksum)
+WHERE a.checksum = ? AND a.deleted_ms IS NULL AND a.sha256 IS NOT NULL
+"""
+_DIGEST = "INSERT OR REPLACE INTO digests (checksum, md5, sha1, sha512) VALUES (?, ?, ?, ?)"
 _META = "SELECT value FROM meta WHERE key = ?"
 _FEED = """
 SELECT seq, checksum, size, added_ms, sha256 FROM arrivals
@@ -115,6 +120,11 @@ class SqliteCatalogue:
         """Tell the name of the buffer, listed as held, that has this SHA-256."""
         row = self._row(_NAMED, (sha256,))
         return None if row is None else Checksum(row[0].hex())
+
+    def hashset(self, checksum: Checksum) -> Hashset | None:
+        """Tell all digests of a buffer that is listed as held, if they were ever computed."""
+        row = self._row(_HASHSET, (bytes.fromhex(checksum),))
+        return None if row is None else Hashset(*row)
 
     def totals(self) -> Totals:
         """Tell how much is held."""
@@ -221,6 +231,8 @@ def _record(connection: sqlite3.Connection, arrival: Arrival, reservation: int |
     i = known.identity
     row = (name, arrival.place, str(arrival.form), i.size, i.mtime_ns, i.ctime_ns, i.inode)
     connection.execute(_STORE, (*row, known.plain_size, known.durable, known.sha256))
+    if arrival.others is not None:
+        connection.execute(_DIGEST, (name, *arrival.others))
     if reservation is not None:
         _release(connection, reservation)
 
@@ -237,7 +249,8 @@ def _forget(connection: sqlite3.Connection, checksum: Checksum, is_absent: IsAbs
     for seq, _, size, *_ in connection.execute(_HELD, (name,)).fetchall():
         connection.execute(_DELETE, (_now_ms(), seq))
         connection.execute(_COUNT, (-1, -size))
-    connection.execute("DELETE FROM stored WHERE checksum = ?", (name,))
+    for table in ("stored", "digests"):
+        connection.execute(f"DELETE FROM {table} WHERE checksum = ?", (name,))
 
 
 def _reserve(connection: sqlite3.Connection, checksum: Checksum, size: int, limits: Limits) -> int | None:

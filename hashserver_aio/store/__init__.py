@@ -60,8 +60,8 @@ class PendingUpload(Protocol):
         Raises: BadEncoding; BufferTooLarge, once they are more than the limit.
         """
 
-    async def commit(self, plain_size: int) -> Identity:
-        """Make the buffer visible, whole and durable."""
+    async def commit(self, checksum: Checksum, plain_size: int) -> Identity:
+        """Make the buffer visible under its name, whole and durable."""
 
     async def abort(self) -> None:
         """Leave nothing behind."""
@@ -102,8 +102,11 @@ class Store(Protocol):
     async def sync(self, stored: StoredFile) -> None:
         """Make a file durable that another program stored."""
 
-    def upload(self, checksum: Checksum, form: Form, sinks: Sequence[Sink]) -> PendingUpload:
-        """Prepare to store a buffer; each sink will see every byte appended."""
+    def upload(self, checksum: Checksum | None, form: Form, sinks: Sequence[Sink]) -> PendingUpload:
+        """Prepare to store a buffer; each sink will see every byte appended.
+
+        None for one whose name is learned from its bytes: nobody else can see it coming.
+        """
 
     async def put(self, checksum: Checksum, data: bytes) -> Identity:
         """Store a whole, verified, small buffer in one step."""

@@ -225,12 +225,12 @@ class DirectoryStore:
         """Tell whether `size` more bytes are likely to fit."""
         return has_room(self._places[0].root, size)
 
-    def upload(self, checksum: Checksum, form: Form, sinks: Sequence[Sink]) -> StreamedUpload:
+    def upload(self, checksum: Checksum | None, form: Form, sinks: Sequence[Sink]) -> StreamedUpload:
         """Prepare to store a buffer; nothing happens before its `open`."""
         new, fsync = self._new_upload(checksum, form), self._settings.fsync
         return StreamedUpload(self._threads, new, sinks, fsync=fsync)
 
-    def _new_upload(self, checksum: Checksum, form: Form) -> Upload:
+    def _new_upload(self, checksum: Checksum | None, form: Form) -> Upload:
         return Upload(self._temps, self._target, checksum, form)
 
     async def put(self, checksum: Checksum, data: bytes) -> Identity:
@@ -242,7 +242,7 @@ class DirectoryStore:
         try:
             upload.open()
             upload.write(data)
-            return upload.commit(len(data))
+            return upload.commit(checksum, len(data))
         finally:
             upload.abort()
 

@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
+from ..checksums import Checksum
 from ..errors import HashserverError, check_size, from_os_error
 from . import Pace, Sink
 from .encodings import UPLOAD_WINDOW_LOG, plain_pieces
@@ -122,9 +123,9 @@ class StreamedUpload:
         with contextlib.closing(plain_pieces(reader, self._upload.form, UPLOAD_WINDOW_LOG)) as pieces:
             await feed(self._threads, pieces, sink, limit_bytes=limit_bytes)
 
-    async def commit(self, plain_size: int) -> Identity:
-        """Make the buffer visible, whole and durable."""
-        return await self._threads.disk(self._upload.commit, plain_size)
+    async def commit(self, checksum: Checksum, plain_size: int) -> Identity:
+        """Make the buffer visible under its name, whole and durable."""
+        return await self._threads.disk(self._upload.commit, checksum, plain_size)
 
     async def abort(self) -> None:
         """Leave nothing behind; also after a commit, to end what showed the upload."""

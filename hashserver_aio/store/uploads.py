@@ -24,6 +24,9 @@ FOLDER_MODE = 0o3775
 
 BUFFER_MODE = 0o444
 
+UNNAMED = "unnamed"
+"""The name of a temp file whose buffer's name is learned at its end."""
+
 
 class Target:
     """The place that uploads are committed to, and which of its folders are known to be durable."""
@@ -68,11 +71,12 @@ class Target:
 class Upload:
     """A temp file that becomes a buffer by `commit`, or vanishes by `abort`."""
 
-    def __init__(self, temps: TempFolder, target: Target, checksum: Checksum, form: Form) -> None:
-        self.checksum = checksum
+    def __init__(self, temps: TempFolder, target: Target, announced: Checksum | None, form: Form) -> None:
+        """`announced`: what it is to become, where that is known before its end."""
         self.form = form
         self._target = target
-        self._lock = ShownLock(f"{target.place.path(checksum)}.LOCK", temps)
+        self._announced = announced
+        self._lock = announced and ShownLock(f"{target.place.path(announced)}.LOCK", temps)
         self._temps = temps
         self._descriptor = -1
         self._path = self._side = ""
@@ -83,7 +87,7 @@ class Upload:
 
         Raises: OSError, FormatConflict.
         """
-        self._descriptor, self._path = self._temps.create(f"{self.checksum}{self.form}")
+        self._descriptor, self._path = self._temps.create(f"{self._announced or UNNAMED}{self.form}")
 
     def write(self, data: bytes | memoryview) -> None:
         """Append bytes.
@@ -102,47 +106,48 @@ class Upload:
 
     def show_lock(self) -> None:
         """Show other programs that this buffer is being written; may be called at any time."""
-        if not self._lock.ended:
-            self._target.make_folder(self.checksum)
+        if self._announced and self._lock and not self._lock.ended:
+            self._target.make_folder(self._announced)
             self._lock.show()
 
-    def commit(self, plain_size: int) -> Identity:
-        """Make the buffer visible, whole and durable.
+    def commit(self, checksum: Checksum, plain_size: int) -> Identity:
+        """Make the buffer visible under its name, whole and durable.
 
         Raises: OSError. Then nothing is promised, and the upload is to be aborted.
         """
         os.fchmod(self._descriptor, BUFFER_MODE)
         if self._target.fsync:
             os.fsync(self._descriptor)
-        with commit_lock(self._target.lock, self.checksum):
-            folder = self._put_in_place(plain_size)
+        with commit_lock(self._target.lock, checksum):
+            folder = self._put_in_place(checksum, plain_size)
             if self._target.fsync:
                 sync_folder(folder)
-        self._target.promises.drop(self.checksum)
+        self._target.promises.drop(checksum)
         return Identity.of(os.fstat(self._descriptor))
 
-    def _put_in_place(self, plain_size: int) -> str:
+    def _put_in_place(self, checksum: Checksum, plain_size: int) -> str:
         place = self._target.place
-        folder = self._target.make_folder(self.checksum)
+        folder = self._target.make_folder(checksum)
         if self.form is not Form.PLAIN:
-            self._make_sidecar(plain_size)
+            self._make_sidecar(checksum, plain_size)
         try:
-            os.rename(self._path, place.path(self.checksum, self.form))
+            os.rename(self._path, place.path(checksum, self.form))
         except FileNotFoundError:  # the folder was removed in this moment; or the temp file was
-            folder = self._target.make_folder(self.checksum)
-            os.rename(self._path, place.path(self.checksum, self.form))
+            folder = self._target.make_folder(checksum)
+            os.rename(self._path, place.path(checksum, self.form))
         self._committed = True
         return folder
 
-    def _make_sidecar(self, plain_size: int) -> None:
+    def _make_sidecar(self, checksum: Checksum, plain_size: int) -> None:
         """Write the plain size beside the buffer; before it, so that it is never missing."""
-        name, size = f"{self.checksum}.BUFFERLENGTH", b"%d" % plain_size
+        name, size = f"{checksum}.BUFFERLENGTH", b"%d" % plain_size
         self._side = self._temps.write(name, size, BUFFER_MODE, fsync=self._target.fsync)
-        os.rename(self._side, self._target.place.sidecar(self.checksum))
+        os.rename(self._side, self._target.place.sidecar(checksum))
 
     def abort(self) -> None:
         """Remove what is left of the upload; after a commit there is nothing to remove."""
-        self._lock.end()
+        if self._lock:
+            self._lock.end()
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

@@ -145,6 +145,13 @@ class Buffers:
             except (StoreFailed, Busy) as error:
                 log.warning("%s", error)
 
+    async def wait_for_any(self, at_most_s: float) -> None:
+        """Wait until some buffer may have come; returns soon, however it is.
+
+        Raises: Busy, when too many wait or the server is stopping.
+        """
+        await self._waiting.wait(None, at_most_s)
+
     # -- removing --------------------------------------------------------------------------------
 
     async def remove(self, checksum: Checksum) -> bool:

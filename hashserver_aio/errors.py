@@ -5,6 +5,8 @@ Nothing here knows HTTP: `server/errors.py` holds the status of each.
     HashserverError
       BadChecksum          text is not 64 hexadecimal digits
       BadNameList          a request's list of names is no list of names
+      BadBody              a request's body is not what is to be sent there
+      BadArgument          what was asked for makes no sense: an unknown dialect, a bad format
       BadDigest            a digest that a client sent along cannot be read
       BufferNotFound       no store holds it
       BufferCorrupt        the stored file does not hash to its name
@@ -14,6 +16,7 @@ Nothing here knows HTTP: `server/errors.py` holds the status of each.
       BadEncoding          a compressed body cannot be decompressed
       UnknownEncoding      a content coding that is not spoken here
       UploadCut            the body ended or stalled before its end
+      FeedChanged          the numbers of a feed belong to a catalogue that is gone
       AlreadyHeld          the client asked for a new buffer only
       ReadOnly             the server takes no buffers
       ForeignOrigin        a web page of another origin wants to write
@@ -59,6 +62,14 @@ class BadNameList(HashserverError):
         self.reason = reason
 
 
+class BadBody(HashserverError):
+    """A request's body is not what is to be sent there."""
+
+
+class BadArgument(HashserverError):
+    """What was asked for makes no sense: an unknown dialect, a bad format."""
+
+
 class BadDigest(HashserverError):
     """A digest that a client sent along cannot be read."""
 
@@ -93,6 +104,10 @@ class UnknownEncoding(HashserverError):
 
 class UploadCut(HashserverError):
     """The body ended or stalled before its end."""
+
+
+class FeedChanged(HashserverError):
+    """The numbers of a feed belong to a catalogue that is gone: whoever follows it begins anew."""
 
 
 class AlreadyHeld(HashserverError):

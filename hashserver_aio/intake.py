@@ -119,9 +119,7 @@ class Intake:
             digester = Digester(self._store.format.algorithm)
             head, whole = await read_small(body) if form is Form.PLAIN else (b"", False)
             if whole:
-                digester.update(head)
-                for claim in claims:
-                    claim.update(head)
+                _feed(head, digester, *claims)
                 self._check(checksum, digester, claims)
                 await self._commit(checksum, form, digester, self._store.put(checksum, head))
             else:
@@ -133,19 +131,21 @@ class Intake:
                     await self._commit(checksum, form, digester, upload.commit(checksum, digester.size))
             log.info("put %s %d", checksum, digester.size)
 
-    async def add(self, body: Body) -> Hashset:
+    async def add(self, body: Body, claims: Sequence[Claim] = ()) -> Hashset:
         """Store a buffer whose name is learned from its bytes. When this returns it is good and durable.
 
-        Raises: BufferTooLarge, UploadCut, NoSpace, LimitReached, StoreFailed, Busy.
+        Raises: DigestMismatch, BufferTooLarge, UploadCut, NoSpace, LimitReached, StoreFailed, Busy.
         """
         digester = FullDigester(self._store.format.algorithm)
         head, whole = await read_small(body)
         if whole:
-            digester.update(head)
-            check_size(digester.size, self._limit_bytes)
+            _feed(head, digester, *claims)
+            self._check(digester.checksum, digester, claims)
             await self._add(digester, partial(self._store.put, data=head))
         else:
-            async with self._streamed(None, head, body, Form.PLAIN, digester.parts) as upload:
+            sinks: Sequence[Sink] = (*digester.parts, *claims)
+            async with self._streamed(None, head, body, Form.PLAIN, sinks) as upload:
+                self._check(digester.checksum, digester, claims)
                 await self._add(digester, partial(upload.commit, plain_size=digester.size))
         return digester.hashset
 
@@ -248,6 +248,11 @@ async def finished(work: Coroutine[Any, Any, T]) -> T:
         task.exception()  # nobody else is there to hear of it
         raise cancelled
     return task.result()
+
+
+def _feed(data: bytes, *sinks: Sink) -> None:
+    for sink in sinks:
+        sink.update(data)
 
 
 def _limit_reached() -> LimitReached:

@@ -27,7 +27,7 @@ class Waiting:
 
     def __init__(self) -> None:
         self._uploads: Counter[Checksum] = Counter()
-        self._waiters: dict[Checksum, set[asyncio.Future[None]]] = {}
+        self._waiters: dict[Checksum | None, set[asyncio.Future[None]]] = {}
         self._count = 0
         self._closed = False
 
@@ -40,7 +40,7 @@ class Waiting:
         self._uploads[checksum] -= 1
         if self._uploads[checksum] == 0:
             del self._uploads[checksum]
-        for waiter in self._waiters.get(checksum, ()):
+        for waiter in (*self._waiters.get(checksum, ()), *self._waiters.get(None, ())):
             if not waiter.done():
                 waiter.set_result(None)
 
@@ -52,8 +52,8 @@ class Waiting:
         """Tell which of these buffers this process is receiving."""
         return set(self._uploads).intersection(checksums)
 
-    async def wait(self, checksum: Checksum) -> None:
-        """Wait until an upload of a buffer ends, or for a poll.
+    async def wait(self, checksum: Checksum | None, at_most_s: float = POLL_S) -> None:
+        """Wait until an upload of a buffer ends, of any for None; or for a poll.
 
         Raises: Busy, when too many wait or the server is stopping.
         """
@@ -64,7 +64,7 @@ class Waiting:
         waiters.add(waiter)
         self._count += 1
         try:
-            await asyncio.wait((waiter,), timeout=POLL_S)
+            await asyncio.wait((waiter,), timeout=min(POLL_S, at_most_s))
         finally:
             self._count -= 1
             waiters.discard(waiter)

@@ -7,6 +7,7 @@ import hashlib
 BODY = b"a buffer" * 20
 NAME = hashlib.sha3_256(BODY).hexdigest()
 OTHER = hashlib.sha3_256(b"other").hexdigest()
+SHA256, OTHER_SHA256 = (hashlib.sha256(body).hexdigest() for body in (BODY, b"another"))
 
 ROUTES = {
     ("GET", f"/{NAME}"): "read",
@@ -22,14 +23,42 @@ ROUTES = {
     ("GET", "/"): "read",
     ("GET", "/api/server"): "read",
     ("GET", "/healthcheck"): "",
+    ("GET", "/api/v1/active"): "",
+    ("PUT", "/api/v1/axon/files/put"): "write",
+    ("POST", "/api/v1/axon/files/put"): "write",
+    ("GET", f"/api/v1/axon/files/has/sha256/{SHA256}"): "read",
+    ("GET", f"/api/v1/axon/files/by/sha256/{SHA256}"): "read",
+    ("HEAD", f"/api/v1/axon/files/by/sha256/{SHA256}"): "read",
+    ("POST", "/api/v1/axon/files/del"): "delete",
+    ("GET", f"/api/v1/axon/size/{SHA256}"): "read",
+    ("GET", f"/api/v1/axon/hashset/{SHA256}"): "read",
+    ("GET", "/api/v1/axon/hashes"): "read",
+    ("GET", "/api/v1/axon/history"): "read",
+    ("GET", "/api/v1/axon/metrics"): "read",
+    ("POST", "/api/v1/axon/wants"): "read",
+    ("POST", "/api/v1/axon/puts"): "write",
     ("DELETE", f"/{NAME}"): "delete",
+    ("DELETE", f"/api/v1/axon/files/by/sha256/{OTHER_SHA256}"): "delete",
 }
-"""What each needs: a permission, or nothing. The buffer that others ask for is deleted last."""
+"""What each needs: a permission, or nothing. The buffers that others ask for are deleted last."""
 
-BODIES = {f"/{OTHER}": (b"other", "")} | dict.fromkeys(("/has", "/has-now", "/buffer-length"), (b"[]", ""))
+BODIES = {
+    f"/{OTHER}": (b"other", ""),
+    "/has": (b"[]", ""),
+    "/has-now": (b"[]", ""),
+    "/buffer-length": (b"[]", ""),
+    "/api/v1/axon/files/put": (b"another", ""),
+    "/api/v1/axon/files/del": (b'{"sha256s": []}', ""),
+    "/api/v1/axon/wants": (b'{"sha256s": []}', ""),
+    "/api/v1/axon/puts": (b"--b\r\n\r\nbody\r\n--b--\r\n", "multipart/form-data; boundary=b"),
+}
 """What is sent to a path, and its Content-Type."""
 
 
 def template_of(path: str) -> str:
     """Name the route of a path."""
-    return path.replace(NAME, "{checksum}").replace(OTHER, "{checksum}")
+    for name in (NAME, OTHER):
+        path = path.replace(name, "{checksum}")
+    for name in (SHA256, OTHER_SHA256):
+        path = path.replace(name, "{sha256}")
+    return path

@@ -58,12 +58,12 @@ def auth_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def guarded_client(start_client: ClientFactory, directory: Path, auth_file: Path) -> Client:
-    """A client of a server with that file, and one buffer."""
-    path = directory / NAME[:2] / NAME
-    path.parent.mkdir()
-    path.write_bytes(BODY)
-    return await start_client(auth_file=auth_file, allow_delete=True)
+async def guarded_client(start_client: ClientFactory, auth_file: Path) -> Client:
+    """A client of a server with that file, and the buffers that are asked for."""
+    client = await start_client(auth_file=auth_file, allow_delete=True)
+    for body in (BODY, b"another"):
+        await client.put("/api/v1/axon/files/put", data=body, headers=credentials("writer", "bearer"))
+    return client
 
 
 def basic(user: str, password: str) -> dict[str, str]:
@@ -78,6 +78,8 @@ def credentials(user: str, kind: str) -> dict[str, str]:
     key = KEYS[user]
     return {"Authorization": f"Bearer {key}"} if kind == "bearer" else {"X-API-KEY": key}
 
+
+AXON = "/api/v1/axon/"
 
 WRONG = {
     "none": {},
@@ -130,7 +132,7 @@ async def test_right_credentials(guarded_client: Client, user: str, kind: str) -
             assert status in (200, 202), (method, path)
         else:
             assert status == 403
-            assert method == "HEAD" or b"NotPermitted" in body
+            assert method == "HEAD" or (b"AuthDeny" if path.startswith(AXON) else b"NotPermitted") in body
         assert "WWW-Authenticate" not in headers
 
 
@@ -142,7 +144,8 @@ async def test_wrong_credentials(guarded_client: Client, how: str) -> None:
         if not needed:
             assert status == 200
             continue
-        assert (status, headers["WWW-Authenticate"]) == (401, 'Basic realm="hashserver-aio", charset="UTF-8"')
+        challenge = "realm=synapse" if path.startswith(AXON) else 'realm="hashserver-aio", charset="UTF-8"'
+        assert (status, headers["WWW-Authenticate"]) == (401, f"Basic {challenge}")
         assert method == "HEAD" or b"NotAuthenticated" in body
         assert headers["Cache-Control"] == "no-store"
 

@@ -19,7 +19,7 @@ from ..scrubbing import Scrub
 from ..settings import Settings
 from ..store.admission import settle_format
 from ..store.format import Format
-from . import hashserver, info
+from . import axon, hashserver, info
 from .activity import Activity, counting
 from .cors import add_headers, preflight
 from .errors import errors
@@ -48,6 +48,7 @@ def create_app(settings: Settings) -> web.Application:
     app[ACTIVITY] = activity
     app.add_routes(info.routes())
     app.add_routes(hashserver.routes())
+    app.add_routes(axon.routes())
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(_release_waiting)
     app.cleanup_ctx.append(_buffers)

@@ -21,7 +21,7 @@ from .access import guarded
 from .codings import sent_form
 from .keys import BUFFERS
 from .name_lists import MAX_LIST_BYTES, THREAD_NAMES, parse_names
-from .receive import expect_later, read_whole, receive, refuse_writing, remove
+from .receive import expect_later, read_whole, receive, refuse_deleting, refuse_writing, remove
 from .send import send
 
 
@@ -60,6 +60,7 @@ async def put_buffer(request: web.Request) -> web.Response:
 async def delete_buffer(request: web.Request) -> web.Response:
     """Remove a buffer for good."""
     checksum = _name(request)
+    refuse_deleting(request)
     if not await remove(request, checksum):
         raise BufferNotFound(checksum)
     return web.Response(text="OK")

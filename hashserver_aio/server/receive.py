@@ -12,8 +12,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from ..buffers import Buffers
-from ..checksums import Checksum
+from ..checksums import Checksum, Hashset
 from ..errors import AlreadyHeld, BufferTooLarge, NotPermitted, ReadOnly, UploadCut
+from ..store import Form
 from .codings import sent_form
 from .cors import refuse_foreign_origin
 from .digests import stated_digests
@@ -25,7 +26,8 @@ STALL_S = 60.0
 LINGER_S = 1.0
 """A refused body is read and thrown away for so long, so that its sender gets to see the answer."""
 
-_CONTINUED: web.RequestKey[bool] = web.RequestKey("CONTINUED", bool)
+_AWAITS: web.RequestKey[bool] = web.RequestKey("AWAITS", bool)
+"""Whether a client still waits to be told to send its body."""
 
 BROKEN = (ConnectionError, ClientPayloadError, HttpProcessingError, web.RequestPayloadError)
 
@@ -79,8 +81,7 @@ async def receive(request: web.Request, checksum: Checksum) -> bool:
     """
     buffers = request.app[BUFFERS]
     refuse_writing(request)
-    if request.headers.get(hdrs.EXPECT, "100-continue").lower() != "100-continue":
-        raise web.HTTPExpectationFailed(reason="Only 100-continue can be expected")
+    _refuse_expectation(request)
     async with buffers.intake.arriving(checksum):
         form = sent_form(request)
         claims = stated_digests(request)
@@ -94,6 +95,32 @@ async def receive(request: web.Request, checksum: Checksum) -> bool:
     return True
 
 
+async def receive_unnamed(request: web.Request) -> Hashset:
+    """Store the bytes that a request brings, as they are: what they are called.
+
+    Raises: ReadOnly, ForeignOrigin, BadDigest; what `Intake.add` raises.
+    """
+    claims = stated_digests(request)
+    await admit(request, request.content_length or 0)
+    return await request.app[BUFFERS].intake.add(RequestBody(request), claims)
+
+
+async def admit(request: web.Request, size: int = 0) -> None:
+    """Let a client send a body of which nothing but its size, in bytes, is known.
+
+    Raises: ReadOnly, ForeignOrigin, BufferTooLarge, LimitReached, NoSpace.
+    """
+    refuse_writing(request)
+    _refuse_expectation(request)
+    request.app[BUFFERS].intake.refuse_size(None, Form.PLAIN, size)
+    await _continue(request)
+
+
+def _refuse_expectation(request: web.Request) -> None:
+    if request.headers.get(hdrs.EXPECT, "100-continue").lower() != "100-continue":
+        raise web.HTTPExpectationFailed(reason="Only 100-continue can be expected")
+
+
 def refuse_writing(request: web.Request) -> None:
     """Refuse what would change the store, if nobody or not this sender may.
 
@@ -104,14 +131,21 @@ def refuse_writing(request: web.Request) -> None:
     refuse_foreign_origin(request)
 
 
-async def remove(request: web.Request, checksum: Checksum) -> bool:
-    """Remove a buffer; False if there is none.
+def refuse_deleting(request: web.Request) -> None:
+    """Refuse to delete, if nobody or not this sender may.
 
-    Raises: NotPermitted, ReadOnly, ForeignOrigin; what `Buffers.remove` raises.
+    Raises: NotPermitted, ReadOnly, ForeignOrigin.
     """
     if not request.app[SETTINGS].allow_delete:
         raise NotPermitted("this server deletes nothing; start it with --allow-delete")
     refuse_writing(request)
+
+
+async def remove(request: web.Request, checksum: Checksum) -> bool:
+    """Remove a buffer; False if there is none.
+
+    Raises: what `Buffers.remove` raises.
+    """
     try:
         return await request.app[BUFFERS].remove(checksum)
     finally:
@@ -124,27 +158,22 @@ async def _refuse_held(buffers: Buffers, checksum: Checksum) -> None:
 
 
 async def _continue(request: web.Request) -> None:
-    if _expects(request):
-        request[_CONTINUED] = True
+    if request.get(_AWAITS, False):
+        request[_AWAITS] = False
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # the answer itself has not begun
 
 
-def _expects(request: web.Request) -> bool:
-    expect = request.headers.get(hdrs.EXPECT, "").lower()
-    return expect == "100-continue" and request.version >= HttpVersion11
-
-
 async def expect_later(request: web.Request) -> None:
     """Leave it to `receive` to answer an expectation; stands in for aiohttp's early answer."""
+    expect = request.headers.get(hdrs.EXPECT, "").lower()
+    request[_AWAITS] = expect == "100-continue" and request.version >= HttpVersion11
 
 
 @web.middleware
 async def hang_up_after_refusal(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Close a connection whose client was not told to send its body: nobody knows if it will."""
     response = await handler(request)
-    if _expects(request) and request.match_info.handler is not None:
-        refused = request.method == hdrs.METH_PUT and not request.get(_CONTINUED, False)
-        if refused and not response.prepared:
-            response.force_close()
+    if request.get(_AWAITS, False) and not response.prepared:
+        response.force_close()
     return response

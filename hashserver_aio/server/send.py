@@ -35,22 +35,25 @@ PIECE_BYTES = 256 * 1024
 log = logging.getLogger(__name__)
 
 
-async def send(request: web.Request, buffers: Buffers, checksum: Checksum) -> web.StreamResponse:
+async def send(
+    request: web.Request, buffers: Buffers, checksum: Checksum, *, as_attachment: bool = False
+) -> web.StreamResponse:
     """Answer with a buffer, or with as much of it as is asked for.
 
+    `as_attachment`: its plain bytes, without a name for the file.
     Raises: what `Buffers.open` raises; ConnectionError, when the client or the file went away.
     """
     ranged = "Range" in request.headers and request.method == "GET"
-    encodings = "" if ranged else ",".join(request.headers.getall("Accept-Encoding", ()))
+    encodings = "" if ranged or as_attachment else ",".join(request.headers.getall("Accept-Encoding", ()))
     accepted = accepted_forms(encodings)
     blob = await buffers.open(checksum, accepted, seekable=ranged)
     try:
-        return await _answer(request, blob)
+        return await _answer(request, blob, {"Content-Disposition": "attachment"} if as_attachment else {})
     finally:
         blob.close()
 
 
-async def _answer(request: web.Request, blob: Blob) -> web.StreamResponse:
+async def _answer(request: web.Request, blob: Blob, more: dict[str, str]) -> web.StreamResponse:
     etag = etag_of(blob)
     headers = shared_headers(blob, is_public=is_public(request))
     status = failed(request, etag, blob.modified_s)
@@ -63,7 +66,7 @@ async def _answer(request: web.Request, blob: Blob) -> web.StreamResponse:
     except Unsatisfiable:
         headers = {"Content-Range": f"bytes */{blob.size}", "Cache-Control": "no-store"}
         return web.Response(status=HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers=headers)
-    headers |= representation_headers(blob)
+    headers |= representation_headers(blob) | more
     if ranges is None:
         watch(request, request.app[FAST_PATH])
         return await _send_part(request, blob, headers, HTTPStatus.OK, ByteRange(0, blob.size))
@@ -90,7 +93,7 @@ async def _send_part(
         return web.Response(status=status, headers=headers, body=body)
     response = web.StreamResponse(status=status, headers=headers)
     response.content_length = part.length
-    async with _begun(request, response):
+    async with begun(request, response):
         if request.method == "GET":
             await _write(request, response, blob, part)
         await response.write_eof()
@@ -108,7 +111,7 @@ async def _send_parts(
     response = web.StreamResponse(status=HTTPStatus.PARTIAL_CONTENT, headers=headers)
     total = sum(map(len, heads)) + sum(part.length for part in ranges) + len(end)
     response.content_length = total
-    async with _begun(request, response):
+    async with begun(request, response):
         for head, part in zip(heads, ranges, strict=True):
             await response.write(head)
             await _write(request, response, blob, part)
@@ -124,7 +127,7 @@ def _part_head(boundary: str, part: ByteRange, size: int) -> bytes:
 
 
 @asynccontextmanager
-async def _begun(request: web.Request, response: web.StreamResponse) -> AsyncIterator[None]:
+async def begun(request: web.Request, response: web.StreamResponse) -> AsyncIterator[None]:
     """Begin an answer. What goes wrong from then on can only be told by hanging up."""
     await response.prepare(request)
     try:
@@ -153,7 +156,7 @@ async def _write(request: web.Request, response: web.StreamResponse, blob: Blob,
     if blob.pieces is not None:
         sent = 0
         async for piece in blob.pieces:
-            await _write_piece(response, piece)
+            await write_piece(response, piece)
             sent += len(piece)
         check_sent(sent, part.length)
     elif blob.file is not None and part.length <= SMALL_BYTES:
@@ -162,7 +165,7 @@ async def _write(request: web.Request, response: web.StreamResponse, blob: Blob,
         await _sendfile(request, response, blob.file, part)
 
 
-async def _write_piece(response: web.StreamResponse, piece: bytes) -> None:
+async def write_piece(response: web.StreamResponse, piece: bytes) -> None:
     async with asyncio.timeout(SLICE_S):
         await response.write(piece)
 
@@ -186,5 +189,5 @@ async def _copy(response: web.StreamResponse, file: io.FileIO, part: ByteRange) 
         count = min(PIECE_BYTES, end - offset)
         piece = await asyncio.to_thread(os.pread, file.fileno(), count, offset)
         check_sent(len(piece), count)
-        await _write_piece(response, piece)
+        await write_piece(response, piece)
         offset += len(piece)

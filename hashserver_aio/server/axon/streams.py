@@ -1,0 +1,59 @@
+"""Answers of any length: one JSON object a line, and at the end a line that says that it is the end.
+
+Whoever does not get that line knows that the answer was cut.
+
+    {"feed-id": ..}   where the numbers belong to a feed
+    {"item": ..}      each item
+    {"error": ..}     `{"code": .., "mesg": ..}`; nothing follows
+    {"end": ..}       what there is to say at the end; nothing follows
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+
+from aiohttp import web
+
+from ...errors import HashserverError
+from ..send import begun, write_piece
+from ..words import UNCACHED
+from .words import error_of, worded
+
+CONTENT_TYPE = "application/x-ndjson"
+
+Lines = AsyncGenerator[Sequence[str], None]
+"""Lines in batches, each batch worth a write."""
+
+
+def line(kind: str, value: object) -> str:
+    """Word a line."""
+    return f"{worded({kind: value})}\n"
+
+
+async def stream(
+    request: web.Request, lines: Lines, end: Callable[[], dict[str, object]] = dict
+) -> web.StreamResponse:
+    """Answer with lines as they come; `end` is asked for what to say when there are no more.
+
+    What goes wrong before the first batch is raised, and answered as an error.
+    """
+    async with aclosing(lines):
+        first = await anext(lines, ())
+        response = web.StreamResponse(headers=UNCACHED | {"Content-Type": CONTENT_TYPE})
+        async with begun(request, response):
+            await _write(response, first)
+            try:
+                async for batch in lines:
+                    await _write(response, batch)
+                last = line("end", end())
+            except HashserverError as error:
+                last = line("error", error_of(request, error))
+            await _write(response, [last])
+            await response.write_eof()
+        return response
+
+
+async def _write(response: web.StreamResponse, batch: Sequence[str]) -> None:
+    if batch:
+        await write_piece(response, "".join(batch).encode(errors="surrogatepass"))

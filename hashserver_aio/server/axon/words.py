@@ -1,0 +1,83 @@
+"""The Axon's envelope: `{"status": "ok", "result": ..}`, or `{"status": "err", "code": .., "mesg": ..}`."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+
+from aiohttp import hdrs, web
+
+from ... import errors as e
+from ..words import ECHOED, UNCACHED
+
+BASE = "/api/v1/"
+
+CODES: dict[type[e.HashserverError], str] = {
+    e.BadChecksum: "BadArg",
+    e.BadArgument: "BadArg",
+    e.BadBody: "SchemaViolation",
+    e.BufferNotFound: "NoSuchFile",
+    e.NotPermitted: "AuthDeny",
+    e.ForeignOrigin: "AuthDeny",
+    e.ReadOnly: "IsReadOnly",
+    e.LimitReached: "HitLimit",
+    e.NoSpace: "LowSpace",
+}
+"""The names of the Axon's own errors; of what it does not know, the class's name says it."""
+
+CHALLENGE = "Basic realm=synapse"
+
+NOT_LOGGED_IN = "The session is not logged in."
+
+
+def ok(result: object) -> web.Response:
+    """Answer with a result."""
+    return _json(HTTPStatus.OK, {"status": "ok", "result": result})
+
+
+def error_of(request: web.Request, error: e.HashserverError) -> dict[str, str]:
+    """Word an error of ours, for an answer or inside a stream."""
+    return {"code": CODES.get(type(error), type(error).__name__), "mesg": _message(request, error)}
+
+
+def _message(request: web.Request, error: e.HashserverError) -> str:
+    if isinstance(error, e.BadChecksum):
+        return f"Hash is not a SHA-256: {str(error.text)[:ECHOED]}"
+    if isinstance(error, e.BufferNotFound):
+        return f"SHA-256 not found: {request.match_info['sha256'].lower()}"
+    if isinstance(error, e.NotAuthenticated):
+        return NOT_LOGGED_IN
+    return str(error)
+
+
+class AxonWords:
+    """How the Axon says what went wrong."""
+
+    def refusal(self, request: web.Request, error: e.HashserverError, status: HTTPStatus) -> web.Response:
+        """Word an error of ours."""
+        if isinstance(error, e.BadChecksum):  # no such thing can be there
+            if request.method == hdrs.METH_HEAD:
+                return web.Response(status=HTTPStatus.NOT_FOUND, headers=UNCACHED)
+            status = HTTPStatus.NOT_FOUND
+        response = _json(status, {"status": "err"} | error_of(request, error), UNCACHED)
+        if isinstance(error, e.NotAuthenticated):
+            response.headers[hdrs.WWW_AUTHENTICATE] = CHALLENGE
+        return response
+
+    def notice(self, status: HTTPStatus, code: str, message: str) -> web.Response:
+        """Word anything else."""
+        return _json(status, {"status": "err", "code": code, "mesg": message}, UNCACHED)
+
+
+def worded(value: object) -> str:
+    """Write JSON as the Axon does: without blanks, everything but ASCII as it is."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _json(status: HTTPStatus, value: object, headers: dict[str, str] | None = None) -> web.Response:
+    return web.Response(
+        status=status, text=worded(value), content_type="application/json", charset="UTF-8", headers=headers
+    )
+
+
+WORDS = AxonWords()

@@ -39,10 +39,10 @@ async def stream(
     What goes wrong before the first batch is raised, and answered as an error.
     """
     async with aclosing(lines):
-        first = await anext(lines, ())
+        first = await anext(lines, None)
         response = web.StreamResponse(headers=UNCACHED | {"Content-Type": CONTENT_TYPE})
         async with begun(request, response):
-            await _write(response, first)
+            await _write(response, first or ())
             try:
                 async for batch in lines:
                     await _write(response, batch)

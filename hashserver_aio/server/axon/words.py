@@ -57,7 +57,7 @@ class AxonWords:
         """Word an error of ours."""
         if isinstance(error, e.BadChecksum):  # no such thing can be there
             if request.method == hdrs.METH_HEAD:
-                return web.Response(status=HTTPStatus.NOT_FOUND, headers=UNCACHED)
+                return web.Response(status=HTTPStatus.NOT_FOUND, headers=UNCACHED | {"Content-Length": "0"})
             status = HTTPStatus.NOT_FOUND
         response = _json(status, {"status": "err"} | error_of(request, error), UNCACHED)
         if isinstance(error, e.NotAuthenticated):

@@ -159,7 +159,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path
     yield paths
 
 
-@pytest.mark.parametrize("size", [1, 65_536])
+@pytest.mark.parametrize("size", [1, 65_536, 100_000])
 async def test_tls(directory: Path, certificate: tuple[Path, Path], answered: list[bytes], size: int) -> None:
     """Over TLS the fast answer is the ordinary one too, also when a request comes in pieces."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -19,6 +19,8 @@ async def send_slice(
     Raises: ConnectionError, TimeoutError; RuntimeError, if the transport is closing;
     NotImplementedError or SendfileNotAvailableError, for TLS or an event loop without sendfile.
     """
+    if transport.get_extra_info("sslcontext") is not None and not fallback:
+        raise asyncio.SendfileNotAvailableError("TLS")  # asyncio itself raises a mere RuntimeError
     count = min(SLICE_BYTES, end - offset)
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(SLICE_S):

@@ -74,11 +74,19 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TlsFiles:
+    """Where a chain of certificates is, and its key; None where the same file holds both. All is PEM."""
+
+    certificate: Path
+    key: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Listening:
     """Where and for how long a server listens, and with how many processes.
 
     `ports` are tried in random order until one is free; 0 lets the system choose. `workers` are
-    processes; a single one needs no supervisor.
+    processes; a single one needs no supervisor. Without `tls` it speaks plain HTTP.
     """
 
     host: str = DEFAULT_HOST
@@ -88,3 +96,4 @@ class Listening:
     grace_s: float = DEFAULT_GRACE_S
     access_log: bool = False
     workers: int = 1
+    tls: TlsFiles | None = None

@@ -15,6 +15,7 @@ from hashserver_aio import Settings, create_app
 from hashserver_aio.store import Pace, Sink, StoredFile
 from hashserver_aio.store.directory import DirectoryStore
 
+from .authority import Authority
 from .crews import Crew, crew_on
 from .peers import Peer
 from .servers import RunningServer
@@ -51,6 +52,14 @@ def crew(directory: Path) -> Iterator[Crew]:
     """A writable server of two workers."""
     with crew_on(directory, "--writable") as crew:
         yield crew
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """An authority that has issued a certificate."""
+    authority = Authority(tmp_path)
+    authority.issue()
+    return authority
 
 
 @pytest.fixture

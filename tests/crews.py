@@ -8,12 +8,13 @@ import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 
 from .servers import COMMAND, environment
@@ -59,13 +60,21 @@ def sockets_of(pid: int) -> set[str]:
 class Crew:
     """`hashserver-aio run --workers N` in a process group of its own, and what it says."""
 
-    def __init__(self, directory: Path, *options: str, command: tuple[str, ...] = COMMAND) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *options: str,
+        command: tuple[str, ...] = COMMAND,
+        context: ssl.SSLContext | None = None,
+    ) -> None:
+        """`context`: what to trust, if the options are such that it speaks HTTPS."""
         arguments = (*command, "run", str(directory), "--port", "0", *options)
         self.process = subprocess.Popen(
             arguments, stderr=subprocess.PIPE, text=True, env=environment(), start_new_session=True
         )
         self.lines: list[str] = []
         self._connections: list[HTTPConnection] = []
+        self._context = context
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         until("it serves", lambda: self._port() or self.process.poll() is not None)
@@ -77,7 +86,7 @@ class Crew:
             self.lines.append(line)
 
     def _port(self) -> int:
-        found = [re.search(r" on http://\S+:(\d+)", line) for line in self.lines]
+        found = [re.search(r" on https?://\S+:(\d+)", line) for line in self.lines]
         return next((int(match[1]) for match in found if match), 0)
 
     @property
@@ -85,6 +94,11 @@ class Crew:
         """The process ids of the workers, the oldest first."""
         pid = self.process.pid
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    @property
+    def servers(self) -> list[int]:
+        """The processes that serve: the workers, or the only one there is."""
+        return self.workers or [self.process.pid]
 
     def says(self, *words: object) -> bool:
         """Tell whether a line that has all these words was said."""
@@ -95,11 +109,11 @@ class Crew:
 
         The connection is closed when the server is.
         """
-        others = [other for other in self.workers if other != worker]
+        others = [other for other in self.servers if other != worker]
         for other in others:
             os.kill(other, signal.SIGSTOP)
         try:
-            connection = HTTPConnection("127.0.0.1", self.port, timeout=NEED_S)
+            connection = self._connection()
             self._connections.append(connection)
             connection.request("GET", "/healthcheck")
             assert connection.getresponse().read() == b"OK"
@@ -109,6 +123,11 @@ class Crew:
             for other in others:
                 os.kill(other, signal.SIGCONT)
 
+    def _connection(self) -> HTTPConnection:
+        if self._context is None:
+            return HTTPConnection("127.0.0.1", self.port, timeout=NEED_S)
+        return HTTPSConnection("127.0.0.1", self.port, timeout=NEED_S, context=self._context)
+
     def owner(self, client: socket.socket) -> int | None:
         """Tell which worker has taken a connection; None if none has."""
         port = client.getsockname()[1]
@@ -116,7 +135,7 @@ class Crew:
             fields = line.split()
             local, remote = (int(address.rpartition(":")[2], 16) for address in fields[1:3])
             if (local, remote) == (self.port, port):
-                return next((pid for pid in self.workers if fields[9] in sockets_of(pid)), None)
+                return next((pid for pid in self.servers if fields[9] in sockets_of(pid)), None)
         return None
 
     def wait(self) -> int:
@@ -148,10 +167,14 @@ class Crew:
 
 @contextmanager
 def crew_on(
-    directory: Path, *options: str, workers: int = 2, command: tuple[str, ...] = COMMAND
+    directory: Path,
+    *options: str,
+    workers: int = 2,
+    command: tuple[str, ...] = COMMAND,
+    context: ssl.SSLContext | None = None,
 ) -> Iterator[Crew]:
     """Start a server of several workers that ends with the test."""
-    crew = Crew(directory, "--workers", str(workers), *options, command=command)
+    crew = Crew(directory, "--workers", str(workers), *options, command=command, context=context)
     try:
         yield crew
     finally:

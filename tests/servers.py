@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
-_URL = re.compile(r" on (http://[^\s\"]+)")
+_URL = re.compile(r" on (https?://[^\s\"]+)")
 
 COMMAND = (sys.executable, "-m", "hashserver_aio")
 

@@ -51,7 +51,7 @@ def gunicorn(home: Path, *options: str, **env: str) -> Iterator[tuple[subprocess
     command = (sys.executable, "-m", *GUNICORN, *options)
     with started(*command, HOME=str(home), **env) as (process, line):
         assert process.stderr is not None
-        while not (found := re.search(r"Listening at: http://\S+:(\d+)", line)):
+        while not (found := re.search(r"Listening at: https?://\S+:(\d+)", line)):
             line = process.stderr.readline()
         yield process, int(found[1])
         process.terminate()

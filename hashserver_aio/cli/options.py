@@ -73,6 +73,10 @@ LISTENING_OPTIONS = (
            help=f"Port to listen on; 0 picks a free one. [default: {s.DEFAULT_PORT}]"),
     option("--port-range", type=RANGE_PORT, nargs=2, default=None, metavar="A B",
            help="Listen on a random free port from A to B."),
+    option("--tls-cert", type=FILE, default=None, metavar="F",
+           help="Speak HTTPS, with this chain of certificates (PEM); read anew on SIGHUP."),
+    option("--tls-key", type=FILE, default=None, metavar="F",
+           help="The certificate's private key (PEM, not encrypted). [default: in --tls-cert]"),
     option("--status-file", type=FILE, default=None, metavar="F",
            help="A launcher's JSON file, which it makes; status and port are added to it."),
     option("--timeout", type=SECONDS, default=None, metavar="S",
@@ -131,6 +135,9 @@ def listening_settings(given: dict[str, Any]) -> s.Listening:
 
     Raises: click.UsageError, where two of them contradict each other.
     """
+    certificate, key = given["tls_cert"], given["tls_key"]
+    if key is not None and certificate is None:
+        raise click.UsageError("--tls-key is of no use without --tls-cert.")
     return s.Listening(
         host=given["host"],
         ports=ports(given["port"], given["port_range"], range(s.DEFAULT_PORT, s.DEFAULT_PORT + 1)),
@@ -139,6 +146,7 @@ def listening_settings(given: dict[str, Any]) -> s.Listening:
         grace_s=given["grace"],
         access_log=given["access_log"],
         workers=given["workers"],
+        tls=s.TlsFiles(certificate=certificate, key=key) if certificate is not None else None,
     )
 
 

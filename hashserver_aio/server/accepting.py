@@ -1,4 +1,4 @@
-"""Connections taken from listening sockets that several workers share.
+"""Connections taken from listening sockets, which several workers may share.
 
 One queue for all, so that nobody waits for a worker that hangs or died. But the kernel gives what is
 in it to whoever comes first, at times all of it to one: so who has more connections than another
@@ -16,7 +16,9 @@ from collections.abc import Iterator, Sequence
 
 from aiohttp import web
 
+from . import tls
 from .shared_numbers import SharedNumbers
+from .tls import Certificate
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +44,15 @@ NOBODY = math.inf
 class Acceptor:
     """Takes connections for one worker, each time that some wait."""
 
-    def __init__(self, server: web.Server, connections: SharedNumbers, number: int) -> None:
+    def __init__(
+        self,
+        server: web.Server,
+        certificate: Certificate | None,
+        connections: SharedNumbers,
+        number: int,
+    ) -> None:
         """`connections`: how many each worker has; this one is `number`."""
-        self._server = server
+        self._server, self._certificate = server, certificate
         self._connections, self._own = connections, connections.of(number)
         self._loop = asyncio.get_running_loop()
         self._arriving: set[asyncio.Task[None]] = set()
@@ -56,6 +64,7 @@ class Acceptor:
         """Take connections from sockets, and close them at the end."""
         self._count()
         for listener in sockets:
+            listener.setblocking(False)  # what one finds waiting another one may take first
             self._loop.add_reader(listener, self._meet, listener)
         try:
             yield
@@ -113,6 +122,10 @@ class Acceptor:
 
     async def _arrive(self, connection: socket.socket) -> None:
         try:
-            await self._loop.connect_accepted_socket(self._server, connection)
-        except OSError:  # gone before it was met
+            if self._certificate is None:
+                await self._loop.connect_accepted_socket(self._server, connection)
+            else:
+                await tls.shake_hands(self._server, connection, self._certificate.context)
+        except OSError as error:  # gone before it was met
+            log.debug("a connection came to nothing: %s", error)
             connection.close()

@@ -1,4 +1,4 @@
-"""An application that answers on sockets, until it has drained."""
+"""An application that answers, until it has drained."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aiohttp import web
 from ..settings import Listening, Settings
 from ..store.format import Format
 from .keys import ACTIVITY, BUFFERS
-from .listening import BACKLOG, url_of
+from .listening import url_of
 from .logs import ACCESS, AccessLog
 
 log = logging.getLogger(__name__)
@@ -25,8 +25,8 @@ LAST_MOMENT_S = 0.5
 
 
 @contextlib.asynccontextmanager
-async def running(app: web.Application, listening: Listening) -> AsyncIterator[web.AppRunner]:
-    """Open an application; at the end finish requests in flight, and close it.
+async def running(app: web.Application, listening: Listening) -> AsyncIterator[web.Server]:
+    """Open an application: what answers on connections; at the end finish requests in flight, and close it.
 
     Raises: CannotStart, FormatConflict, StoreFailed.
     """
@@ -36,22 +36,15 @@ async def running(app: web.Application, listening: Listening) -> AsyncIterator[w
     )
     try:
         await runner.setup()
-        yield runner
-        await _drain(runner, app, listening.grace_s)
+        assert runner.server is not None
+        yield runner.server
+        await _drain(app, listening.grace_s)
     finally:
         await runner.cleanup()
 
 
-async def accept(runner: web.AppRunner, sockets: Sequence[socket.socket]) -> None:
-    """Begin to take connections."""
-    for listener in sockets:
-        await web.SockSite(runner, listener, backlog=BACKLOG).start()
-
-
-async def _drain(runner: web.AppRunner, app: web.Application, grace_s: float) -> None:
-    """Take no more connections, release who waits for a buffer, and let the rest finish."""
-    for site in list(runner.sites):
-        await site.stop()
+async def _drain(app: web.Application, grace_s: float) -> None:
+    """Release who waits for a buffer, and let the rest finish."""
     app[BUFFERS].close()
     await app[ACTIVITY].settle(grace_s)
     if app[ACTIVITY].in_progress:
@@ -67,5 +60,6 @@ def describe(
         mode += ", without fsync"
     if listening.workers > 1:
         mode += f", {listening.workers} workers"
-    urls = " ".join(map(url_of, sockets))
+    scheme = "https" if listening.tls else "http"
+    urls = " ".join(url_of(listener, scheme) for listener in sockets)
     return f"serving {settings.directory} ({format_}, {mode}) on {urls}"

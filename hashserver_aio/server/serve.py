@@ -10,18 +10,22 @@ import contextlib
 import logging
 import os
 import resource
+import signal
 import sys
 from collections.abc import Callable
 
 from ..settings import Listening, Settings
 from . import systemd
+from .accepting import NOBODY, Acceptor
 from .activity import Activity
 from .app import create_app
 from .keys import ACTIVITY, BUFFERS
 from .listening import listening_sockets, port_of, refuse_strangers
-from .running import MIN_REST_S, accept, describe, running
+from .running import MIN_REST_S, describe, running
+from .shared_numbers import SharedNumbers
 from .status_file import StatusFile
 from .supervisor import ON_SIGNALS
+from .tls import certificate_in
 from .workers import serve_with_workers
 
 log = logging.getLogger(__name__)
@@ -38,6 +42,8 @@ def run(settings: Settings, listening: Listening, announce: Callable[[str], None
     """
     raise_file_limit()
     sys.setswitchinterval(LOCK_TURN_S)
+    if listening.tls is not None or not has_terminal():
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read anew
     if listening.workers > 1:
         serve_with_workers(settings, listening, announce)
     else:
@@ -52,12 +58,16 @@ async def serve(settings: Settings, listening: Listening, announce: Callable[[st
     status = await StatusFile.found(listening.status_file) if listening.status_file else None
     async with contextlib.AsyncExitStack() as started:
         try:
+            certificate = certificate_in(listening.tls)
             app = create_app(settings)
-            runner = await started.enter_async_context(running(app, listening))
+            server = await started.enter_async_context(running(app, listening))
             sockets = listening_sockets(listening)
             refuse_strangers(settings, sockets)
-            await accept(runner, sockets)
+            acceptor = Acceptor(server, certificate, SharedNumbers(1, NOBODY), 0)
+            started.enter_context(acceptor.taking_from(sockets))
             stopped = _stop_on_signals()
+            if certificate is not None:
+                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, certificate.reload)
             if status is not None:
                 await status.running(port_of(sockets[0]))
         except BaseException:
@@ -92,6 +102,15 @@ def _stop_on_signals() -> asyncio.Event:
     for number in ON_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stop)
     return stopped
+
+
+def has_terminal() -> bool:
+    """Tell whether this process ends with a terminal; for a service SIGHUP can only mean: read anew."""
+    try:
+        os.close(os.open(os.ctermid(), os.O_RDONLY | os.O_NOCTTY))
+        return True
+    except OSError:
+        return False
 
 
 def raise_file_limit() -> None:

@@ -61,13 +61,17 @@ class Link:
 
 @dataclass
 class _Worker:
-    """A worker that lives; `ear` is the other end of its voice, and ends when it does."""
+    """A worker that lives; `ear` is the other end of its voice, and ends when it does.
+
+    It `missed_reload` if it was not ready for one.
+    """
 
     number: int
     pid: int
     ear: int
     said: bytes = b""
     ready_s: float | None = None
+    missed_reload: bool = False
 
 
 @dataclass
@@ -81,16 +85,27 @@ class _Vacancy:
 class Supervisor:
     """Keeps `count` workers at work.
 
-    A first SIGTERM or SIGINT ends `watch`; a second one ends everything at once.
+    A first SIGTERM or SIGINT ends `watch`; a second one ends everything at once. SIGHUP is handed on.
     """
 
-    def __init__(self, count: int, work: Callable[[Link], int], bury: Callable[[int], None]) -> None:
-        """`work` is called in each worker, for its exit code; `bury` here, with a dead one's number."""
-        self._count, self._work, self._buried = count, work, bury
+    def __init__(
+        self,
+        count: int,
+        work: Callable[[Link], int],
+        bury: Callable[[int], None],
+        reload: Callable[[], bool] | None = None,
+    ) -> None:
+        """`work` is called in each worker, for its exit code; `bury` here, with a dead one's number.
+
+        `reload` is called here on SIGHUP; if that went well workers that are ready get the signal too.
+        Those that are forked later have what it left. With None SIGHUP keeps the meaning it has.
+        """
+        self._count, self._work, self._buried, self._reload = count, work, bury, reload
         self._workers: dict[int, _Worker] = {}
         self._vacancies: list[_Vacancy] = []
         self._failures: Counter[int] = Counter()
         self._signals = 0
+        self._is_reload_due = False
         self._leash, self._leash_held = os.pipe()
         self._selector = selectors.PollSelector()  # no descriptor that workers would share
         self._signal_reader, self._signal_writer = os.pipe()
@@ -98,7 +113,7 @@ class Supervisor:
             os.set_blocking(descriptor, False)
         self._selector.register(self._signal_reader, selectors.EVENT_READ)
         signal.set_wakeup_fd(self._signal_writer, warn_on_full_buffer=False)
-        for number in ON_SIGNALS:
+        for number in ON_SIGNALS if reload is None else (*ON_SIGNALS, signal.SIGHUP):
             signal.signal(number, lambda *_: None)  # what counts is the byte in the pipe
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where it is ignored, nobody can be waited for
 
@@ -128,6 +143,8 @@ class Supervisor:
         `rest_s`: in how many seconds to ask again; 0 to end, None never to.
         """
         while not self._signals:
+            if self._is_reload_due:
+                self._reload_all()
             rests = [rest_s(), *(vacancy.due_s - time.monotonic() for vacancy in self._vacancies)]
             if rests[0] is not None and rests[0] <= 0:
                 return
@@ -157,7 +174,9 @@ class Supervisor:
         ended = []
         for key, _ in self._selector.select(None if timeout_s is None else max(0.0, timeout_s)):
             if key.fd == self._signal_reader:
-                self._signals += len(os.read(self._signal_reader, _READ_BYTES))
+                numbers = os.read(self._signal_reader, _READ_BYTES)
+                self._signals += sum(number in ON_SIGNALS for number in numbers)
+                self._is_reload_due |= signal.SIGHUP in numbers
                 if self._signals > 1:
                     self._kill_all()
                     os._exit(1)  # asked twice: nothing that was acknowledged can be lost by it
@@ -168,6 +187,8 @@ class Supervisor:
                 ended.append((worker, self._bury(worker)))
             elif said.startswith(_READY):
                 worker.ready_s = time.monotonic()
+                if worker.missed_reload:
+                    os.kill(worker.pid, signal.SIGHUP)
                 log.info("worker %d is ready", worker.pid)
             else:
                 worker.said += said
@@ -208,6 +229,15 @@ class Supervisor:
                 log.error("no worker can be started: %s", error.strerror)
                 vacancy.due_s = now_s + LONGEST_PAUSE_S
 
+    def _reload_all(self) -> None:
+        self._is_reload_due = False
+        if self._reload is not None and self._reload():
+            for worker in self._workers.values():
+                if worker.ready_s is None:  # it may not listen for signals yet
+                    worker.missed_reload = True
+                else:
+                    os.kill(worker.pid, signal.SIGHUP)
+
     def _kill_all(self) -> None:
         for pid in self._workers:  # each is a child not waited for yet, so the number is still its own
             os.kill(pid, signal.SIGKILL)
@@ -217,7 +247,7 @@ class Supervisor:
     def _fork(self, number: int) -> None:
         ear, voice = os.pipe()
         # A signal for the new worker must not be written into the supervisor's pipe.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ON_SIGNALS)
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, (*ON_SIGNALS, signal.SIGHUP))
         try:
             pid = os.fork()
             if not pid:

@@ -24,6 +24,7 @@ from .running import MIN_REST_S, describe, running
 from .shared_numbers import SharedNumbers
 from .status_file import StatusFile
 from .supervisor import Link, Supervisor
+from .tls import Certificate, certificate_in
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +43,12 @@ def serve_with_workers(settings: Settings, listening: Listening, announce: Calla
     with contextlib.ExitStack() as started:
         try:
             format_ = refuse(settings)
+            certificate = certificate_in(listening.tls)
             sockets = listening_sockets(listening)
             refuse_strangers(settings, sockets)
-            crew = _Crew(settings, listening, sockets)
-            supervisor = Supervisor(listening.workers, crew.work, crew.bury)
+            crew = _Crew(settings, listening, sockets, certificate)
+            reload = certificate.reload if certificate else None
+            supervisor = Supervisor(listening.workers, crew.work, crew.bury, reload)
             started.callback(_stop, supervisor, sockets, listening.grace_s)
             supervisor.start()
             if status is not None:
@@ -80,12 +83,17 @@ def _rest_s(activity: SharedActivity, timeout_s: float | None) -> float | None:
 class _Crew:
     """What the workers share, and what each of them does."""
 
-    def __init__(self, settings: Settings, listening: Listening, sockets: Sequence[socket.socket]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        listening: Listening,
+        sockets: Sequence[socket.socket],
+        certificate: Certificate | None,
+    ) -> None:
         self._settings, self._listening, self._sockets = settings, listening, sockets
+        self._certificate = certificate
         self.activity = SharedActivity(listening.workers)
         self._connections = SharedNumbers(listening.workers, NOBODY)
-        for listener in sockets:
-            listener.setblocking(False)  # what one finds waiting another one may take first
 
     def bury(self, number: int) -> None:
         """A worker died: it serves nobody, and takes no connection."""
@@ -111,11 +119,12 @@ class _Crew:
 
         loop.add_reader(link.leash, let_go)
         loop.add_signal_handler(signal.SIGTERM, stopped.set)
+        if self._certificate is not None:
+            loop.add_signal_handler(signal.SIGHUP, self._certificate.reload)
         app = create_app(self._settings)
         app[ACTIVITY].publish(self.activity.of(link.number))
-        async with running(app, self._listening) as runner:
-            assert runner.server is not None
-            acceptor = Acceptor(runner.server, self._connections, link.number)
+        async with running(app, self._listening) as server:
+            acceptor = Acceptor(server, self._certificate, self._connections, link.number)
             with acceptor.taking_from(self._sockets):
                 link.ready()
                 await stopped.wait()

@@ -90,6 +90,7 @@ class Inspection:
         async with asyncio.TaskGroup() as group:
             async for part, entry in self._entries():
                 await at_once.acquire()
+                self._on_the_way[part, entry] = None
                 task = group.create_task(self._inspect(part, entry))
                 task.add_done_callback(lambda _: at_once.release())
                 tell(self.findings)
@@ -157,7 +158,6 @@ class Inspection:
             log.warning("how far this got can't be noted: %s", error)
 
     async def _inspect(self, part: Part, entry: Entry) -> None:
-        self._on_the_way[part, entry] = None
         try:
             stored = await self._store.open_entry(part, entry)
             if stored is not None:  # else it went meanwhile

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from hashserver_aio import inspecting
+
 from .conftest import ClientFactory, ServerFactory
 from .peers import Peer, until
 from .test_inspecting import body, command, lay
@@ -103,3 +105,22 @@ async def test_paced(directory: Path, start_client: ClientFactory, reads: list[s
     await start_client(scrub_bytes_per_s=1_000_000)
     await asyncio.sleep(2)
     assert 1 <= len(reads) <= 35
+
+
+async def test_goes_on_where_it_was(
+    directory: Path, start_client: ClientFactory, reads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A scrub that was interrupted goes on where it was; what was read before is not read once more."""
+    monkeypatch.setattr(inspecting, "NOTED_EVERY_S", 0.0)
+    for number in range(20):
+        lay(directory, b"%d" % number * 10_000)
+    await asyncio.sleep(1.1)
+    first = await start_client(scrub_bytes_per_s=100_000)
+    await until(lambda: len(reads) >= 8, 10)
+    await first.close()
+    before = set(reads[:-1])  # the last one may not have been read to its end
+    reads.clear()
+    await start_client(scrub_bytes_per_s=1e9)
+    await until(lambda: len(reads) >= 20 - len(before) - 1, 5)
+    await asyncio.sleep(0.3)
+    assert before.isdisjoint(reads[1:]) and len(reads) <= 20 - len(before) + 1

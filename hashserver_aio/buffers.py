@@ -15,6 +15,7 @@ from functools import partial
 from .blobs import Blob
 from .catalogue import Catalogue
 from .checksums import Checksum, Hashset
+from .counting import Counts, shared_counts
 from .decoded import DecodedFiles
 from .errors import BufferCorrupt, BufferNotFound, Busy, StoreFailed
 from .intake import Intake, finished
@@ -32,18 +33,27 @@ MAX_REOPENED = 10
 class Buffers:
     """The buffers of one store, as its catalogue knows them."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, settings: Settings) -> None:
+    def __init__(
+        self, store: Store, catalogue: Catalogue, settings: Settings, counts: Counts | None = None
+    ) -> None:
+        """`counts`: where to count; where nobody asks for the numbers, nowhere that matters."""
+        counts = counts or shared_counts()[0]
         self.store = store
         self.catalogue = catalogue
-        self._waiting = Waiting()
-        self.intake = Intake(store, catalogue, self._waiting, settings)
-        self.verifier = Verifier(store, catalogue)
-        self._decoded = DecodedFiles(store)
+        self._waiting = Waiting(counts)
+        self.intake = Intake(store, catalogue, self._waiting, settings, counts)
+        self.verifier = Verifier(store, catalogue, counts)
+        self._decoded = DecodedFiles(store, counts)
 
     def close(self) -> None:
         """Let nobody wait any longer."""
         self._waiting.close()
         self._decoded.close()
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the end has begun: nobody waits any longer."""
+        return self._waiting.is_closed
 
     # -- getting ---------------------------------------------------------------------------------
 

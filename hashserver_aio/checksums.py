@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import NamedTuple, NewType, Protocol, cast
 
@@ -81,17 +82,26 @@ class Part(Protocol):
         """The hash of all bytes so far."""
 
 
-class _Counted:
-    """SHA-256 that counts its bytes."""
+Hashed = Callable[[str, int, float], None]
+"""Is told, in whatever thread, which hash took how many bytes, and how many seconds that took."""
 
-    def __init__(self) -> None:
+
+class _Measured:
+    """A hash that counts its bytes, and tells what it does."""
+
+    def __init__(self, name: str, part: Part, tell: Hashed | None) -> None:
         self.size = 0
-        self._hash = hashlib.sha256()
-        self.digest = self._hash.digest
+        self._name = name
+        self._part = part
+        self._tell = tell
+        self.digest = part.digest
 
     def update(self, data: bytes | memoryview, /) -> None:
-        self._hash.update(data)
+        began_s = time.perf_counter()
+        self._part.update(data)
         self.size += len(data)
+        if self._tell is not None:
+            self._tell(self._name, len(data), time.perf_counter() - began_s)
 
 
 class Digests(NamedTuple):
@@ -120,13 +130,13 @@ class Digester:
     `parts`: what can be fed instead of all this, each part in a thread of its own.
     """
 
-    def __init__(self, algorithm: Algorithm) -> None:
+    def __init__(self, algorithm: Algorithm, tell: Hashed | None = None) -> None:
         self.algorithm = algorithm
-        self._sha256 = _Counted()
+        self._sha256 = _Measured(Algorithm.SHA_256, hashlib.sha256(), tell)
         self._named: Part = self._sha256
         self.parts: list[Part] = [self._sha256]
         if algorithm is not Algorithm.SHA_256:
-            self._named = _CONSTRUCTORS[algorithm]()
+            self._named = _Measured(algorithm, _CONSTRUCTORS[algorithm](), tell)
             self.parts.append(self._named)
 
     @property
@@ -158,9 +168,11 @@ class Digester:
 class FullDigester(Digester):
     """Computes, in the same pass, all that a buffer is called anywhere."""
 
-    def __init__(self, algorithm: Algorithm) -> None:
-        super().__init__(algorithm)
-        self._others: list[Part] = [hashlib.new(name, usedforsecurity=False) for name in Digests._fields]
+    def __init__(self, algorithm: Algorithm, tell: Hashed | None = None) -> None:
+        super().__init__(algorithm, tell)
+        self._others: list[Part] = [
+            _Measured(name, hashlib.new(name, usedforsecurity=False), tell) for name in Digests._fields
+        ]
         self.parts += self._others
 
     @property

@@ -13,6 +13,7 @@ from collections import OrderedDict
 
 from .catalogue import Known
 from .checksums import Checksum, Digester
+from .counting import Counts
 from .errors import BufferCorrupt, NoSpace
 from .store import Store, StoredFile
 from .store.filesystem import write_all
@@ -28,8 +29,9 @@ MAX_QUEUED = 16
 class DecodedFiles:
     """The copies made last."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, counts: Counts) -> None:
         self._store = store
+        self._counts = counts
         self._copies: OrderedDict[Checksum, tuple[int, io.FileIO]] = OrderedDict()
         self._making = asyncio.Lock()
         self._queued = 0
@@ -63,7 +65,7 @@ class DecodedFiles:
             self._copies.popitem(last=False)[1][1].close()
 
     async def _decode(self, stored: StoredFile) -> io.FileIO:
-        copy = _Copy(Digester(self._store.format.algorithm))
+        copy = _Copy(Digester(self._store.format.algorithm, self._counts.hashed))
         try:
             await self._store.read(stored, copy)
             if copy.digester.checksum != stored.checksum:

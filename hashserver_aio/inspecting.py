@@ -60,6 +60,18 @@ class Pace:
         await asyncio.sleep(max(0.0, self._due_s - time.monotonic()))
 
 
+def noted(catalogue: Catalogue, note: str) -> tuple[Part, str, Findings] | None:
+    """Read how far an inspection was when that was noted: the part, the name, what it had found.
+
+    None if it ended, or never began.
+    """
+    try:
+        place, digits, last, findings = json.loads(catalogue.note(note))
+        return Part(place, digits), last, Findings(**findings)
+    except (ValueError, TypeError):
+        return None
+
+
 class Inspection:
     """One way through a store; `note` is the name that its state is kept by, if it is, in the catalogue."""
 
@@ -134,13 +146,11 @@ class Inspection:
             return []
 
     def _interrupted_at(self, parts: list[Part]) -> tuple[int, str]:
-        try:
-            place, digits, last, findings = json.loads(self._catalogue.note(self._note or ""))
-            at = parts.index(Part(place, digits))
-            self.findings = Findings(**findings)
-            return at, last
-        except (ValueError, TypeError):  # none, or of a directory with other places
+        interrupted = noted(self._catalogue, self._note) if self._note else None
+        if interrupted is None or interrupted[0] not in parts:  # of a directory with other places
             return 0, ""
+        part, last, self.findings = interrupted
+        return parts.index(part), last
 
     async def _keep_now_and_then(self) -> None:
         """Note the first file that is still on the way: all before it are behind us."""

@@ -16,6 +16,7 @@ from .bodies import Body, Claim, read_small
 from .bodies import pieces as pieces_of
 from .catalogue import Arrival, Catalogue, Known
 from .checksums import Checksum, Digester, FullDigester, Hashset
+from .counting import Counts
 from .errors import (
     Busy,
     ChecksumMismatch,
@@ -40,13 +41,16 @@ MAX_DISTRUSTED = 10_000
 class Intake:
     """Takes buffers in, and wakes who waits for them."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, waiting: Waiting, settings: Settings) -> None:
+    def __init__(
+        self, store: Store, catalogue: Catalogue, waiting: Waiting, settings: Settings, counts: Counts
+    ) -> None:
         self._limit_bytes = settings.max_buffer_bytes
         self._limits = settings.limits
         self._fsync = settings.fsync
         self._store = store
         self._catalogue = catalogue
         self._waiting = waiting
+        self._counts = counts
         self._distrusted: set[Checksum] = set()
 
     async def is_held(self, checksum: Checksum, form: Form) -> bool:
@@ -83,10 +87,11 @@ class Intake:
             raise NoSpace("no room left on the server's disk for a buffer of this size")
         if self._limits.are_none or (checksum is not None and self._catalogue.held(checksum) is not None):
             return
-        held = self._catalogue.totals()
         plain_size = size if form is Form.PLAIN else 0  # the limit is one of plain bytes
-        if not self._limits.allow(held.count + 1, held.size + plain_size):
-            raise _limit_reached()
+        with suppress(StoreFailed):  # then the reservation tells
+            held = self._catalogue.totals()
+            if not self._limits.allow(held.count + 1, held.size + plain_size):
+                raise _limit_reached()
 
     @asynccontextmanager
     async def arriving(self, checksum: Checksum) -> AsyncIterator[None]:
@@ -116,7 +121,7 @@ class Intake:
         LimitReached, StoreFailed, Busy.
         """
         async with self.arriving(checksum):
-            digester = Digester(self._store.format.algorithm)
+            digester = Digester(self._store.format.algorithm, self._counts.hashed)
             head, whole = await read_small(body) if form is Form.PLAIN else (b"", False)
             if whole:
                 _feed(head, digester, *claims)
@@ -136,7 +141,7 @@ class Intake:
 
         Raises: DigestMismatch, BufferTooLarge, UploadCut, NoSpace, LimitReached, StoreFailed, Busy.
         """
-        digester = FullDigester(self._store.format.algorithm)
+        digester = FullDigester(self._store.format.algorithm, self._counts.hashed)
         head, whole = await read_small(body)
         if whole:
             _feed(head, digester, *claims)

@@ -8,26 +8,54 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import json
 import logging
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from .catalogue import Catalogue
-from .inspecting import Inspection, Pace
+from .errors import HashserverError
+from .inspecting import Findings, Inspection, Pace, noted
 from .store import Store
 from .verifying import Verifier
 
 log = logging.getLogger(__name__)
 
 NOTE = "scrub"
+PASSES_NOTE = "scrub passes"
 
 TURN_WAIT_S = 30.0
 """How soon another server goes on after the one that scrubbed has ended."""
 
 REST_S = 60.0
 """What lies between two passes at least: a store of three small files is not to be read all day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the scrub of a store is, whichever server does it; some seconds old.
+
+    `found`: in the pass under way, nothing between two. `passes`: that were completed, the last one
+    at `ended_s` (seconds since the epoch; 0 if none was).
+    """
+
+    found: Findings
+    passes: int = 0
+    ended_s: float = 0.0
+
+
+def progress_of(catalogue: Catalogue) -> Progress:
+    """Read how far the scrub is."""
+    under_way = noted(catalogue, NOTE)
+    found = under_way[2] if under_way else Findings()
+    try:
+        passes, ended_s = json.loads(catalogue.note(PASSES_NOTE))
+        return Progress(found, int(passes), float(ended_s))
+    except (ValueError, TypeError):  # none was completed
+        return Progress(found)
 
 
 class Scrub:
@@ -77,7 +105,13 @@ class Scrub:
             found.bad,
             found.unreadable,
         )
+        await self._note_pass()
         await asyncio.sleep(REST_S)
+
+    async def _note_pass(self) -> None:
+        passes = progress_of(self._catalogue).passes + 1
+        with contextlib.suppress(HashserverError):  # then one is missing from the numbers
+            await self._catalogue.keep_note(PASSES_NOTE, json.dumps([passes, time.time()]))
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from functools import partial
 
 from .catalogue import Arrival, Catalogue, Known
 from .checksums import Algorithm, Checksum, Digester, Digests, FullDigester, Hashset
+from .counting import CORRUPT, QUARANTINED, Counts, shared_counts
 from .errors import BadEncoding, Busy, StoreFailed
 from .store import Form, Identity, Pace, Store, StoredFile
 
@@ -60,8 +61,9 @@ class _Job:
 class Verifier:
     """Judges stored files."""
 
-    def __init__(self, store: Store, catalogue: Catalogue) -> None:
+    def __init__(self, store: Store, catalogue: Catalogue, counts: Counts | None = None) -> None:
         self._store = store
+        self._counts = counts or shared_counts()[0]
         self._catalogue = catalogue
         self._jobs: dict[tuple[Key, Identity, bool], _Job] = {}
         self._bad: OrderedDict[Key, _Bad] = OrderedDict()
@@ -77,7 +79,7 @@ class Verifier:
         bad = self._found_bad(stored)
         if bad is not None:
             if bad.is_corrupt:
-                await self._store.quarantine(stored)  # it may have been too young for that before
+                await self._put_aside(stored)  # it may have been too young for that before
             return None
         good = await self._verified_once(stored, fully=False)
         return None if good is None else good.known
@@ -104,7 +106,7 @@ class Verifier:
         return None if good is None else good.hashset
 
     def _new_digester(self, *, fully: bool = False) -> Digester:
-        return (FullDigester if fully else Digester)(self._store.format.algorithm)
+        return (FullDigester if fully else Digester)(self._store.format.algorithm, self._counts.hashed)
 
     async def _verified_once(self, stored: StoredFile, *, fully: bool) -> _Good | None:
         """Wait for the one who hashes a file; when nobody waits any more, he stops."""
@@ -165,11 +167,17 @@ class Verifier:
         if not is_corrupt:
             log.error("%s is named by another hash algorithm than this server's", stored.checksum)
             return
-        aside = await self._store.quarantine(stored)
+        self._counts.row[CORRUPT] += 1
+        aside = await self._put_aside(stored)
         if aside:
             await self._forget(stored.checksum)
         what = "moved to quarantine" if aside else "left in place: young, locked, or not ours to move"
         log.error("%s%s is corrupt, %s", stored.checksum, stored.form, what)
+
+    async def _put_aside(self, stored: StoredFile) -> bool:
+        aside = await self._store.quarantine(stored)
+        self._counts.row[QUARANTINED] += aside
+        return aside
 
     async def _distrust(self, key: Key) -> None:
         """Take back what was known of a file: it rotted since, and looks as it did."""
@@ -187,7 +195,7 @@ class Verifier:
         """Tell whether a file is good for a server of the other algorithm: it is not ours to move."""
         if digester.algorithm is not Algorithm.SHA_256:
             return digester.sha256.hex() == stored.checksum
-        other = Digester(Algorithm.SHA3_256)
+        other = Digester(Algorithm.SHA3_256, self._counts.hashed)
         with contextlib.suppress(BadEncoding):
             await self._store.read(stored, other)
         return other.checksum == stored.checksum

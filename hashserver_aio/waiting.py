@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from .checksums import Checksum
+from .counting import WAITING, Counts
 from .errors import Busy
 
 POLL_S = 0.25
@@ -25,11 +26,12 @@ MAX_WAITING = 10_000
 class Waiting:
     """Uploads under way, and the requests that wait for what they bring."""
 
-    def __init__(self) -> None:
+    def __init__(self, counts: Counts) -> None:
+        self._row = counts.row
         self._uploads: Counter[Checksum] = Counter()
         self._waiters: dict[Checksum | None, set[asyncio.Future[None]]] = {}
         self._count = 0
-        self._closed = False
+        self.is_closed = False
 
     def begin(self, checksum: Checksum) -> None:
         """An upload has begun."""
@@ -57,23 +59,25 @@ class Waiting:
 
         Raises: Busy, when too many wait or the server is stopping.
         """
-        if self._closed or self._count >= MAX_WAITING:
-            raise Busy("the server is stopping" if self._closed else "too many requests wait")
+        if self.is_closed or self._count >= MAX_WAITING:
+            raise Busy("the server is stopping" if self.is_closed else "too many requests wait")
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiters = self._waiters.setdefault(checksum, set())
         waiters.add(waiter)
         self._count += 1
+        self._row[WAITING] = self._count
         try:
             await asyncio.wait((waiter,), timeout=min(POLL_S, at_most_s))
         finally:
             self._count -= 1
+            self._row[WAITING] = self._count
             waiters.discard(waiter)
             if not waiters:
                 self._waiters.pop(checksum, None)
 
     def close(self) -> None:
         """Let nobody wait any longer: the server is stopping."""
-        self._closed = True
+        self.is_closed = True
         for checksum in list(self._waiters):
             for waiter in self._waiters[checksum]:
                 if not waiter.done():

@@ -22,6 +22,7 @@ ROUTES = {
     ("POST", "/buffer-length"): "read",
     ("GET", "/"): "read",
     ("GET", "/api/server"): "read",
+    ("GET", "/metrics"): "read",
     ("GET", "/healthcheck"): "",
     ("GET", "/api/v1/active"): "",
     ("PUT", "/api/v1/axon/files/put"): "write",

@@ -77,7 +77,16 @@ class Catalogue(Protocol):
 
     Who has seen `seq` n in the feed never later meets a new one up to n. Numbers are comparable as
     long as `feed_id` is the same: it is another one when the catalogue was lost.
+    `is_shared`: it outlives this process, and others see the same one.
     """
+
+    is_shared: bool
+
+    async def why_unusable(self) -> str | None:
+        """Tell in a sentence, without a path, why nothing can be read or written; None if it can.
+
+        Waits until what is being written is.
+        """
 
     # -- files
 
@@ -105,7 +114,7 @@ class Catalogue(Protocol):
         """Tell all digests of a buffer that is listed as held, if they were ever computed."""
 
     def totals(self) -> Totals:
-        """Tell how much is held."""
+        """Tell how much is held. Raises: StoreFailed."""
 
     # -- the feed
 

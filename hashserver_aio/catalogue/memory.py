@@ -21,6 +21,8 @@ PAGE = 1000
 class MemoryCatalogue:
     """Knows the files that were used last, and the buffers they hold."""
 
+    is_shared = False
+
     def __init__(self) -> None:
         self._feed_id = secrets.token_hex(16)
         self._known: OrderedDict[tuple[Checksum, str, Form], Known] = OrderedDict()
@@ -31,6 +33,10 @@ class MemoryCatalogue:
         self._notes: dict[str, str] = {}
         self._reserved: dict[int, tuple[Checksum, int]] = {}
         self._size = self._seq = self._now_ms = self._reservations = 0
+
+    async def why_unusable(self) -> str | None:
+        """Nothing can go wrong."""
+        return None
 
     # -- files
 

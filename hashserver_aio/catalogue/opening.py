@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+from ..counting import Counts
 from ..errors import CannotStart
 from ..settings import Settings
 from ..store.directory import DirectoryStore
@@ -23,12 +24,14 @@ FILE = "catalogue.sqlite"
 
 
 @contextlib.asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[tuple[DirectoryStore, Catalogue]]:
+async def opened(
+    settings: Settings, counts: Counts | None = None
+) -> AsyncIterator[tuple[DirectoryStore, Catalogue]]:
     """Hold a directory and its catalogue open.
 
     Raises: CannotStart, FormatConflict; StoreFailed, if a newer program made the catalogue.
     """
-    store = DirectoryStore(settings)
+    store = DirectoryStore(settings, counts)
     try:
         await store.start()
         catalogue = _open_catalogue(settings, store)

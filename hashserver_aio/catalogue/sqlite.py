@@ -14,12 +14,12 @@ from functools import partial
 from typing import Any
 
 from ..checksums import Checksum, Hashset
-from ..errors import StoreFailed
+from ..errors import Busy, StoreFailed
 from ..settings import Limits
 from ..store import Form, Identity
 from . import Arrival, Held, IsAbsent, Known, Page, Totals
 from .connection import Connection
-from .writer import Writer
+from .writer import Writer, look
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +86,8 @@ SELECT count(*), ifnull(sum(size), 0) FROM (
 class SqliteCatalogue:
     """Reads on the caller's thread, in microseconds; one thread writes."""
 
+    is_shared = True
+
     def __init__(self, path: str, prepare: Callable[[], None], *, fsync: bool) -> None:
         """`prepare` is called before the file is made, and may raise.
 
@@ -100,6 +102,19 @@ class SqliteCatalogue:
         """Finish what is being written."""
         await self._writer.close()
         self._reader.close()
+
+    async def why_unusable(self) -> str | None:
+        """Tell in a sentence why nothing can be read or written; None if it can.
+
+        A file that is not there is none: it is made with the next write.
+        """
+        try:
+            await self._writer.write(look)
+        except Busy:
+            return "another program keeps the catalogue locked"
+        except StoreFailed:
+            return "the catalogue can't be read or written"
+        return None
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -127,8 +142,11 @@ class SqliteCatalogue:
         return None if row is None else Hashset(*row)
 
     def totals(self) -> Totals:
-        """Tell how much is held."""
-        return Totals(*(self._row("SELECT count, size FROM totals") or (0, 0)))
+        """Tell how much is held. Raises: StoreFailed."""
+        with self._reading() as connection:
+            if connection is None:
+                return Totals(0, 0)
+            return Totals(*connection.execute("SELECT count, size FROM totals").fetchone())
 
     def feed(self, first_seq: int) -> Page:
         """Give the next page of what is held, in the order of arrival, from a number on."""

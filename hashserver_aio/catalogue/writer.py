@@ -40,6 +40,11 @@ class _Refused(Exception):
     """One of some writes went wrong by itself: the others have nothing to do with it."""
 
 
+def look(connection: sqlite3.Connection) -> None:
+    """Write nothing, where something could be written; a file for that alone is never made."""
+    connection.execute("SELECT count FROM totals").fetchone()
+
+
 class Writer:
     """Writes in the order asked for; a broken file is moved aside and made anew."""
 
@@ -132,7 +137,9 @@ class Writer:
 
     def _try(self, writes: list[Write]) -> list[Any]:
         try:
-            connection = self._open()
+            connection = self._connection.current() if set(writes) == {look} else self._open()
+            if connection is None:
+                return [None] * len(writes)
             connection.execute("BEGIN IMMEDIATE")
             outcomes = [write(connection) for write in writes]
             connection.execute("COMMIT")

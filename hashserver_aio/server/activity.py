@@ -10,14 +10,16 @@ import time
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from ..counting import IN_PROGRESS, Counts
 from .shared_numbers import SharedNumbers
 
 
 class Activity:
     """Counts requests in progress; a transfer that takes an hour is one for an hour."""
 
-    def __init__(self) -> None:
+    def __init__(self, counts: Counts) -> None:
         self.in_progress = 0
+        self._row = counts.row
         self._served_s = memoryview(bytearray(8)).cast("d")
         self._served_s[0] = time.monotonic()
         self._settled: asyncio.Event | None = None
@@ -32,16 +34,18 @@ class Activity:
     def begin(self) -> None:
         """A request has arrived."""
         self.in_progress += 1
+        self._row[IN_PROGRESS] = self.in_progress
         self._served_s[0] = math.inf
 
-    def touch(self) -> None:
-        """A request has arrived and is answered."""
+    def touch(self, now_s: float) -> None:
+        """A request has arrived and is answered, in this moment of the monotonic clock."""
         if not self.in_progress:
-            self._served_s[0] = time.monotonic()
+            self._served_s[0] = now_s
 
     def end(self) -> None:
         """A request is answered."""
         self.in_progress -= 1
+        self._row[IN_PROGRESS] = self.in_progress
         if not self.in_progress:
             self._served_s[0] = time.monotonic()
             if self._settled is not None:

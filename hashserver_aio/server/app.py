@@ -15,17 +15,22 @@ from ..access import AccessFile
 from ..buffers import Buffers
 from ..catalogue import Catalogue
 from ..catalogue.opening import opened, path_of
+from ..counting import Counts
 from ..scrubbing import Scrub
 from ..settings import Settings
 from ..store.admission import settle_format
 from ..store.format import Format
-from . import axon, hashserver, info
+from . import axon, hashserver, info, metrics
 from .activity import Activity, counting
+from .columns import server_counts
 from .cors import add_headers, preflight
 from .errors import errors
 from .fast_path import FastPath
-from .keys import ACCESS, ACTIVITY, BUFFERS, FAST_PATH, SETTINGS
+from .keys import ACCESS, ACTIVITY, BUFFERS, COUNTS, FAST_PATH, METER, READINESS, SETTINGS
+from .meter import Meter
+from .readiness import Readiness
 from .receive import LINGER_S, hang_up_after_refusal
+from .traffic import traffic
 
 CLEAN_UP_S = 5.0
 """What handlers that were cancelled at the end get to clean up before their threads are taken."""
@@ -39,14 +44,17 @@ HANDLER_ARGS = {
 }
 
 
-def create_app(settings: Settings) -> web.Application:
-    """Make an application that serves one directory."""
-    activity = Activity()
-    middlewares = [counting(activity), hang_up_after_refusal, errors, preflight]
+def create_app(settings: Settings, counts: Counts | None = None) -> web.Application:
+    """Make an application that serves one directory; `counts`, where several processes do."""
+    counts = counts or server_counts()[0]
+    activity = Activity(counts)
+    middlewares = [counting(activity), traffic(counts), hang_up_after_refusal, errors, preflight]
     app = web.Application(middlewares=middlewares, handler_args=HANDLER_ARGS)
     app[SETTINGS] = settings
     app[ACTIVITY] = activity
+    app[COUNTS] = counts
     app.add_routes(info.routes())
+    app.add_routes(metrics.routes())
     app.add_routes(hashserver.routes())
     app.add_routes(axon.routes())
     app.on_response_prepare.append(add_headers)
@@ -76,12 +84,16 @@ async def _buffers(app: web.Application) -> AsyncIterator[None]:
     access = AccessFile(settings.auth_file) if settings.auth_file else None
     app[ACCESS] = access
     try:
-        async with opened(settings) as (store, catalogue):
-            app[BUFFERS] = Buffers(store, catalogue, settings)
-            app[FAST_PATH] = FastPath(app[BUFFERS], access, app[ACTIVITY])
+        counts = app[COUNTS]
+        async with opened(settings, counts) as (store, catalogue):
+            app[BUFFERS] = Buffers(store, catalogue, settings, counts)
+            app[FAST_PATH] = FastPath(app[BUFFERS], access, app[ACTIVITY], counts)
+            app[METER] = Meter(counts, catalogue, settings)
+            app[READINESS] = Readiness(app[BUFFERS], catalogue)
             async with _scrubbing(app[BUFFERS], catalogue, settings):
                 yield
             app[BUFFERS].close()
+            app[READINESS].close()
             await app[ACTIVITY].settle(CLEAN_UP_S)
     finally:
         if access is not None:

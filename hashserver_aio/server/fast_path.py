@@ -17,10 +17,12 @@ from ..access import AccessFile, Permission
 from ..blobs import Blob
 from ..buffers import Buffers
 from ..checksums import CHECKSUM_DIGITS, Checksum, is_checksum
+from ..counting import BYTES_OUT, HITS, MISSES, Counts
 from ..errors import HashserverError
 from ..store import Form, StoredFile
 from .activity import Activity
 from .codings import accepted_forms
+from .columns import GET_OK
 from .dates import http_date
 from .headers import whole_head
 
@@ -52,13 +54,14 @@ class _Audience(NamedTuple):
 
 @dataclass(slots=True)
 class _Answer:
-    """An answer as it is sent, and its head without the date.
+    """An answer as it is sent, and its head without the date; `size`: bytes of the body.
 
     `stored`: the file that it comes from, closed. It `is_apart` if the body is sent from there.
     """
 
     head: bytes
     rendered: bytes
+    size: int
     is_apart: bool
     stored: StoredFile
     fresh_until_s: float
@@ -69,7 +72,7 @@ class _Answer:
         return is_first and self.stored.is_in_place()
 
     def refresh(self, now_s: float) -> None:
-        body_size = 0 if self.is_apart else self.stored.identity.size
+        body_size = 0 if self.is_apart else self.size
         self.rendered = _dated(self.head, self.rendered[len(self.rendered) - body_size :])
         self.fresh_until_s = now_s + FRESH_S
 
@@ -77,16 +80,23 @@ class _Answer:
 class FastPath:
     """Answers kept in memory, and the heads of requests that may be given them."""
 
-    def __init__(self, buffers: Buffers, access: AccessFile | None, activity: Activity) -> None:
+    def __init__(
+        self, buffers: Buffers, access: AccessFile | None, activity: Activity, counts: Counts
+    ) -> None:
         self._buffers = buffers
         self._access = access
         self.activity = activity
+        self.counts = counts
+        self._row = counts.row
         self._answers: OrderedDict[bytes, _Answer] = OrderedDict()
         self._bytes = 0
         self._heads: dict[bytes, _Audience | None] = {}
 
     def find(self, head: bytes) -> _Answer | None:
-        """Find the answer to a request; None for one that takes the ordinary way."""
+        """Find the answer to a request; None for one that takes the ordinary way.
+
+        What is found whole counts as answered: it always is.
+        """
         if len(head) > MAX_HEAD_BYTES or not head.startswith(_START):
             return None
         if self._access is not None and not self._access.everybody_may(Permission.READ):
@@ -109,6 +119,9 @@ class FastPath:
                 return self._found(key, name, audience)
             answer.refresh(now_s)
         self._answers.move_to_end(key)
+        if not answer.is_apart:
+            self._row[HITS] += 1
+            self._row[BYTES_OUT] += answer.size
         return answer
 
     def forget(self, checksum: Checksum) -> None:
@@ -141,7 +154,14 @@ class FastPath:
             return None
         if answer is not None:
             self._keep(key, answer)
+            self._count_found(answer)
         return answer
+
+    def _count_found(self, answer: _Answer) -> None:
+        if not answer.is_apart:
+            self._row[MISSES] += 1
+            self._row[GET_OK] += 1
+            self._row[BYTES_OUT] += answer.size
 
     def _keep(self, key: bytes, answer: _Answer) -> None:
         self._answers[key] = answer
@@ -195,4 +215,4 @@ def _worded(blob: Blob) -> _Answer | None:
         if len(body) != blob.size:
             return None
     head = whole_head(blob)
-    return _Answer(head, _dated(head, body), is_apart, blob.stored, time.monotonic() + FRESH_S)
+    return _Answer(head, _dated(head, body), blob.size, is_apart, blob.stored, time.monotonic() + FRESH_S)

@@ -19,10 +19,11 @@ from ..store import Form
 from ..store.promises import PROMISE_TTL_S
 from .access import guarded
 from .codings import sent_form
-from .keys import BUFFERS
+from .keys import BUFFERS, READINESS
 from .name_lists import MAX_LIST_BYTES, THREAD_NAMES, parse_names
 from .receive import expect_later, read_whole, receive, refuse_deleting, refuse_writing, remove
 from .send import send
+from .words import UNCACHED
 
 
 def routes() -> list[web.RouteDef]:
@@ -92,8 +93,11 @@ async def buffer_length(request: web.Request) -> web.Response:
 
 
 async def healthcheck(request: web.Request) -> web.Response:
-    """Say that the server answers."""
-    return web.Response(text="OK")
+    """Say that the server answers; with `?ready`, whether it can do what it is there for."""
+    why_not = await request.app[READINESS].why_not() if "ready" in request.query else None
+    if why_not is None:
+        return web.Response(text="OK")
+    return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE, text=why_not, headers=UNCACHED)
 
 
 def _name(request: web.Request) -> Checksum:

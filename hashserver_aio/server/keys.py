@@ -6,12 +6,18 @@ from aiohttp import web
 
 from ..access import AccessFile
 from ..buffers import Buffers
+from ..counting import Counts
 from ..settings import Settings
 from .activity import Activity
 from .fast_path import FastPath
+from .meter import Meter
+from .readiness import Readiness
 
 ACCESS: web.AppKey[AccessFile | None] = web.AppKey("ACCESS")
 SETTINGS = web.AppKey("SETTINGS", Settings)
 BUFFERS = web.AppKey("BUFFERS", Buffers)
 ACTIVITY = web.AppKey("ACTIVITY", Activity)
+COUNTS = web.AppKey("COUNTS", Counts)
+METER = web.AppKey("METER", Meter)
+READINESS = web.AppKey("READINESS", Readiness)
 FAST_PATH = web.AppKey("FAST_PATH", FastPath)

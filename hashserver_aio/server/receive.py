@@ -13,18 +13,22 @@ from aiohttp.typedefs import Handler
 
 from ..buffers import Buffers
 from ..checksums import Checksum, Hashset
+from ..counting import BYTES_IN
 from ..errors import AlreadyHeld, BufferTooLarge, NotPermitted, ReadOnly, UploadCut
 from ..store import Form
 from .codings import sent_form
 from .cors import refuse_foreign_origin
 from .digests import stated_digests
-from .keys import BUFFERS, FAST_PATH, SETTINGS
+from .keys import BUFFERS, COUNTS, FAST_PATH, SETTINGS
 
 STALL_S = 60.0
 """A body of which nothing has come for so long is given up."""
 
 LINGER_S = 1.0
 """A refused body is read and thrown away for so long, so that its sender gets to see the answer."""
+
+RECEIVED: web.RequestKey[int] = web.RequestKey("RECEIVED", int)
+"""How many bytes of a request's body were counted as they came."""
 
 _AWAITS: web.RequestKey[bool] = web.RequestKey("AWAITS", bool)
 """Whether a client still waits to be told to send its body."""
@@ -37,6 +41,8 @@ class RequestBody:
 
     def __init__(self, request: web.Request) -> None:
         self._content = request.content
+        self._request = request
+        self._row = request.app[COUNTS].row
 
     @property
     def has_arrived(self) -> bool:
@@ -50,14 +56,16 @@ class RequestBody:
         """
         try:
             chunk = self._content.read_nowait()
-            if chunk or self.has_arrived:  # then no timer is needed
-                return chunk
-            async with asyncio.timeout(STALL_S):
-                return await self._content.readany()
+            if not chunk and not self.has_arrived:  # else no timer is needed
+                async with asyncio.timeout(STALL_S):
+                    chunk = await self._content.readany()
         except TimeoutError:
             raise UploadCut(f"nothing more of the body has come for {STALL_S:.0f} s") from None
         except BROKEN:
             raise UploadCut("the body was cut short, or its chunks are broken") from None
+        self._row[BYTES_IN] += len(chunk)
+        self._request[RECEIVED] = self._request.get(RECEIVED, 0) + len(chunk)
+        return chunk
 
 
 async def read_whole(request: web.Request, limit_bytes: int) -> bytes:

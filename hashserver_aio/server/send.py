@@ -19,13 +19,14 @@ from aiohttp import web
 from ..blobs import Blob
 from ..buffers import Buffers
 from ..checksums import Checksum
+from ..counting import BYTES_OUT
 from ..errors import BufferCorrupt, HashserverError
 from .access import is_public
 from .codings import accepted_forms
 from .conditions import failed, range_holds
 from .fast_path import SMALL_BYTES
 from .headers import etag_of, representation_headers, shared_headers
-from .keys import FAST_PATH
+from .keys import COUNTS, FAST_PATH
 from .ranges import ByteRange, Unsatisfiable, parse_ranges
 from .sendfile import SLICE_S, check_sent, send_slice
 from .watched import watch
@@ -113,9 +114,11 @@ async def _send_parts(
     response.content_length = total
     async with begun(request, response):
         for head, part in zip(heads, ranges, strict=True):
-            await response.write(head)
+            await write_piece(response, head)
+            _count(request, len(head))
             await _write(request, response, blob, part)
         await response.write_eof(end)
+        _count(request, len(end))
     return response
 
 
@@ -157,12 +160,18 @@ async def _write(request: web.Request, response: web.StreamResponse, blob: Blob,
         sent = 0
         async for piece in blob.pieces:
             await write_piece(response, piece)
+            _count(request, len(piece))
             sent += len(piece)
         check_sent(sent, part.length)
     elif blob.file is not None and part.length <= SMALL_BYTES:
-        await _copy(response, blob.file, part)
+        await _copy(request, response, blob.file, part)
     elif blob.file is not None:
         await _sendfile(request, response, blob.file, part)
+
+
+def _count(request: web.Request, size: int) -> None:
+    """Count bytes of a body as they go out: one that takes an hour is not one of its last moment."""
+    request.app[COUNTS].row[BYTES_OUT] += size
 
 
 async def write_piece(response: web.StreamResponse, piece: bytes) -> None:
@@ -177,17 +186,20 @@ async def _sendfile(
     while offset < end:
         if request.transport is None:
             raise ConnectionResetError("the client is gone")
+        begin = offset
         try:
-            offset = await send_slice(request.transport, file, offset, end)
+            offset = await send_slice(request.transport, file, begin, end)
         except (NotImplementedError, asyncio.SendfileNotAvailableError):
-            return await _copy(response, file, ByteRange(offset, end - offset))
+            return await _copy(request, response, file, ByteRange(offset, end - offset))
+        _count(request, offset - begin)
 
 
-async def _copy(response: web.StreamResponse, file: io.FileIO, part: ByteRange) -> None:
+async def _copy(request: web.Request, response: web.StreamResponse, file: io.FileIO, part: ByteRange) -> None:
     offset, end = part.first, part.first + part.length
     while offset < end:
         count = min(PIECE_BYTES, end - offset)
         piece = await asyncio.to_thread(os.pread, file.fileno(), count, offset)
         check_sent(len(piece), count)
         await write_piece(response, piece)
+        _count(request, len(piece))
         offset += len(piece)

@@ -15,8 +15,10 @@ from typing import Protocol
 
 from aiohttp import web
 
+from ..counting import BYTES_OUT, Counts
 from ..store import StoredFile
 from .activity import Activity
+from .columns import GET_OK
 from .sendfile import SLICE_S, send_slice
 
 AT_ONCE_BYTES = 1024 * 1024
@@ -41,9 +43,10 @@ class Answer(Protocol):
 
 
 class Answers(Protocol):
-    """Where answers are found."""
+    """Where answers are found, and those counted whose file goes out after them."""
 
     activity: Activity
+    counts: Counts
 
     def find(self, head: bytes) -> Answer | None:
         """Find the answer to a request; None for one that aiohttp is to see."""
@@ -85,16 +88,22 @@ class _Watched(asyncio.Protocol):
     def _send(self, answer: Answer) -> bool:
         """Send an answer; False if that has to be left to aiohttp."""
         if not answer.is_apart:
-            self._answers.activity.touch()
             self._transport.write(answer.rendered)
-            self._stay_open(self._inner.keepalive_timeout)
+            self._sent()
             return True
         file = answer.stored.reopened() if self._socket >= 0 else None
         if file is None:
             return False
         self._transport.write(answer.rendered)
+        self._answers.counts.row[GET_OK] += 1
         self._send_file(file, answer.stored.identity.size)
         return True
+
+    def _sent(self) -> None:
+        """An answer is out: wait for the next request, as long as aiohttp does."""
+        now_s = time.monotonic()  # once: reading it costs as much as counting
+        self._answers.activity.touch(now_s)
+        self._inner._next_keepalive_close_time = now_s + self._inner.keepalive_timeout
 
     def _stay_open(self, for_s: float) -> None:
         self._inner._next_keepalive_close_time = time.monotonic() + for_s
@@ -110,10 +119,10 @@ class _Watched(asyncio.Protocol):
                 file.close()
                 self._transport.abort()
                 return
+        self._answers.counts.row[BYTES_OUT] += sent
         if sent == size:
             file.close()
-            self._answers.activity.touch()
-            self._stay_open(self._inner.keepalive_timeout)
+            self._sent()
             return
         self._transport.pause_reading()
         self._stay_open(2 * SLICE_S)
@@ -125,7 +134,9 @@ class _Watched(asyncio.Protocol):
         try:
             while offset < size:
                 self._stay_open(2 * SLICE_S)
-                offset = await send_slice(self._transport, file, offset, size, fallback=True)
+                begin = offset
+                offset = await send_slice(self._transport, file, begin, size, fallback=True)
+                self._answers.counts.row[BYTES_OUT] += offset - begin
             self._stay_open(self._inner.keepalive_timeout)
             self._transport.resume_reading()
         except (OSError, TimeoutError, RuntimeError):  # the client went away, or sleeps

@@ -18,6 +18,7 @@ from . import systemd
 from .accepting import NOBODY, Acceptor
 from .activity import SharedActivity
 from .app import create_app, refuse
+from .columns import server_counts
 from .keys import ACTIVITY
 from .listening import listening_sockets, port_of, refuse_strangers
 from .running import MIN_REST_S, describe, running
@@ -93,11 +94,13 @@ class _Crew:
         self._settings, self._listening, self._sockets = settings, listening, sockets
         self._certificate = certificate
         self.activity = SharedActivity(listening.workers)
+        self._counts = server_counts(listening.workers)
         self._connections = SharedNumbers(listening.workers, NOBODY)
 
     def bury(self, number: int) -> None:
         """A worker died: it serves nobody, and takes no connection."""
         self.activity.end(number)
+        self._counts[number].died()
         self._connections.of(number)[0] = NOBODY
 
     def work(self, link: Link) -> int:
@@ -121,7 +124,7 @@ class _Crew:
         loop.add_signal_handler(signal.SIGTERM, stopped.set)
         if self._certificate is not None:
             loop.add_signal_handler(signal.SIGHUP, self._certificate.reload)
-        app = create_app(self._settings)
+        app = create_app(self._settings, self._counts[link.number])
         app[ACTIVITY].publish(self.activity.of(link.number))
         async with running(app, self._listening) as server:
             acceptor = Acceptor(server, self._certificate, self._connections, link.number)

@@ -150,6 +150,12 @@ class Store(Protocol):
     def has_room(self, size: int) -> bool:
         """Tell whether `size` more bytes are likely to fit."""
 
+    def why_unusable(self) -> str | None:
+        """Tell in a sentence, without a path, why the store can't be used now; None if it can.
+
+        This blocks, on a disk that is gone for ever, and is called in a thread that may.
+        """
+
     def is_absent(self, checksum: Checksum, places: Collection[str]) -> bool:
         """Tell for sure that nothing is stored under a name; this blocks, and is called in threads.
 

@@ -13,6 +13,7 @@ import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 
 from ..checksums import Checksum
+from ..counting import Counts, shared_counts
 from ..errors import FormatConflict, HashserverError, StoreFailed, from_os_error
 from ..settings import Layout, Settings
 from . import Pace, Sink
@@ -20,8 +21,8 @@ from .admission import settle_format
 from .encodings import plain_pieces
 from .files import COMMIT_LOCK, OWN_FOLDER, Form, Identity, StoredFile, open_stored
 from .filesystem import follow_group, has_room, is_network, sync_folder
-from .format import Format, holds_flat, layout_of, read_format, record_format
-from .layout import PREFIX_MARKER, Place, places
+from .format import Format, layout_of, read_format, record_format, write_marker
+from .layout import Place, places
 from .locks import is_locked, remove_shown
 from .presence import held, size_of
 from .promises import Promises
@@ -32,6 +33,7 @@ from .streaming import StreamedUpload, feed
 from .temps import TempFolder
 from .threads import Threads
 from .uploads import FOLDER_MODE, Target, Upload
+from .usable import why_unusable
 
 log = logging.getLogger(__name__)
 
@@ -41,8 +43,9 @@ class DirectoryStore:
 
     format: Format
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, counts: Counts | None = None) -> None:
         self._settings = settings
+        self._counts = counts or shared_counts()[0]
         self.writable = settings.writable
         own = f"{os.path.abspath(settings.directory)}/{OWN_FOLDER}"
         self._temps = TempFolder(f"{own}/tmp", self.prepare)
@@ -70,7 +73,7 @@ class DirectoryStore:
         self.is_network = any(map(is_network, (directory, *self._settings.extra_dirs)))
         lock = f"{self.own_folder}/{COMMIT_LOCK}"
         fsync = self._settings.fsync
-        self._target = Target(self._places[0], lock, self._promises, fsync=fsync)
+        self._target = Target(self._places[0], lock, self._promises, self._counts, fsync=fsync)
         if self.writable:
             self._start_writing()
 
@@ -80,16 +83,9 @@ class DirectoryStore:
             with contextlib.suppress(OSError):  # somebody else's: it is as they want it
                 os.chmod(directory, FOLDER_MODE)
         follow_group(str(directory))
-        self._write_marker()
+        write_marker(directory, self.format.layout)
         self._temps.remove_stale(self._remove_shown_lock)
         self._promises.remove_expired()
-
-    def _write_marker(self) -> None:
-        marker = self._settings.directory / PREFIX_MARKER
-        if self.format.layout is not Layout.PREFIX or marker.exists():
-            return
-        if not holds_flat(self._settings.directory):  # programs that go by it would miss these
-            marker.write_bytes(b"1\n")
 
     def _remove_shown_lock(self, temporary: str, checksum: Checksum) -> None:
         remove_shown(f"{self._places[0].path(checksum)}.LOCK", temporary)
@@ -201,6 +197,11 @@ class DirectoryStore:
         if self.writable:
             return read_format(directory) is not None
         return os.stat(directory).st_dev == self._device
+
+    def why_unusable(self) -> str | None:
+        """Tell in a sentence why the directory can't be used now; None if it can."""
+        where = self._settings.directory, self._places, self._device
+        return why_unusable(*where, self.format, writable=self.writable)
 
     # -- going through all of it -----------------------------------------------------------------
 

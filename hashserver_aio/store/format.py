@@ -182,6 +182,15 @@ def holds_flat(directory: Path) -> bool:
     return any(_buffers(directory))
 
 
+def write_marker(directory: Path, layout: Layout) -> None:
+    """Mark a prefix directory for other programs. Raises: OSError."""
+    marker = directory / PREFIX_MARKER
+    if layout is not Layout.PREFIX or marker.exists():
+        return
+    if not holds_flat(directory):  # programs that go by it would miss these
+        marker.write_bytes(b"1\n")
+
+
 def settle(directory: Path, layout: Layout | None, algorithm: Algorithm | None) -> Format:
     """Decide on the format to serve a directory in.
 

@@ -11,6 +11,7 @@ import os
 import threading
 
 from ..checksums import Checksum
+from ..counting import Counts
 from ..settings import Layout
 from .files import Form, Identity, read_from_start
 from .filesystem import sync_folder, write_all
@@ -31,10 +32,11 @@ UNNAMED = "unnamed"
 class Target:
     """The place that uploads are committed to, and which of its folders are known to be durable."""
 
-    def __init__(self, place: Place, lock: str, promises: Promises, *, fsync: bool) -> None:
+    def __init__(self, place: Place, lock: str, promises: Promises, counts: Counts, *, fsync: bool) -> None:
         self.place = place
         self.lock = lock
         self.promises = promises
+        self.counts = counts
         self.fsync = fsync
         self._durable: dict[str, int] = {}
         self._making = threading.Lock()
@@ -117,7 +119,8 @@ class Upload:
         """
         os.fchmod(self._descriptor, BUFFER_MODE)
         if self._target.fsync:
-            os.fsync(self._descriptor)
+            with self._target.counts.syncing():
+                os.fsync(self._descriptor)
         with commit_lock(self._target.lock, checksum):
             folder = self._put_in_place(checksum, plain_size)
             if self._target.fsync:

@@ -1,0 +1,36 @@
+"""Whether a directory can be used now: a look that reads nothing but names and changes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import FormatConflict
+from .filesystem import unwritable_of
+from .format import Format, read_format
+from .layout import Place
+
+
+def why_unusable(
+    directory: Path, places: Sequence[Place], device: int, format_: Format, *, writable: bool
+) -> str | None:
+    """Tell in a sentence, without a path, why a directory can't be used; None if it can.
+
+    `device`: what it lay on when it was opened.
+    """
+    try:
+        if os.stat(directory).st_dev != device:
+            return "the disk below the directory was unmounted"
+        for place in places:
+            with os.scandir(place.root) as entries:
+                next(entries, None)
+        if read_format(directory) not in (None, format_):
+            return "the directory has become one of another format"
+        if writable and unwritable_of(directory) is not None:
+            return "the directory can't be written"
+    except FormatConflict:
+        return "the directory's format record can't be understood"
+    except OSError:
+        return "the directory can't be read"
+    return None

@@ -32,6 +32,9 @@ from .readiness import Readiness
 from .receive import LINGER_S, hang_up_after_refusal
 from .traffic import traffic
 
+DOORS = (*axon.DOORS, hashserver.DOOR)
+"""What the fast path may answer."""
+
 CLEAN_UP_S = 5.0
 """What handlers that were cancelled at the end get to clean up before their threads are taken."""
 
@@ -87,7 +90,7 @@ async def _buffers(app: web.Application) -> AsyncIterator[None]:
         counts = app[COUNTS]
         async with opened(settings, counts) as (store, catalogue):
             app[BUFFERS] = Buffers(store, catalogue, settings, counts)
-            app[FAST_PATH] = FastPath(app[BUFFERS], access, app[ACTIVITY], counts)
+            app[FAST_PATH] = FastPath(DOORS, app[BUFFERS], access, app[ACTIVITY], counts)
             app[METER] = Meter(counts, catalogue, settings)
             app[READINESS] = Readiness(app[BUFFERS], catalogue)
             async with _scrubbing(app[BUFFERS], catalogue, settings):

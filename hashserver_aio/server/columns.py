@@ -25,9 +25,6 @@ REQUESTS: dict[Labels, int] = {
     labels: column for column, labels in enumerate(product(FACES, METHODS, STATUSES), MORE)
 }
 
-GET_OK = REQUESTS[HASHSERVER, "GET", "200"]
-"""Where the fast path counts; what it answers from memory is counted as hits, and as nothing else."""
-
 
 def column_of(face: str, method: str, status: str) -> int:
     """Tell where a request is counted."""

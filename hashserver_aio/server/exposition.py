@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 from .. import counting as c
 from ..scrubbing import Progress
 from ..version import __version__
-from .columns import GET_OK, REQUESTS
+from .columns import REQUESTS
 from .meter import Reading
 
 _COUNTERS = {
@@ -89,9 +89,8 @@ def _requests(sums: Sequence[float]) -> Metric:
         "hashserver_requests", "Requests answered", labels=("face", "method", "status")
     )
     for labels, column in REQUESTS.items():
-        count = sums[column] + (sums[c.HITS] if column == GET_OK else 0)
-        if count:
-            family.add_metric(labels, count)
+        if sums[column]:
+            family.add_metric(labels, sums[column])
     return family
 
 

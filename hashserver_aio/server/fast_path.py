@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -22,9 +23,7 @@ from ..errors import HashserverError
 from ..store import Form, StoredFile
 from .activity import Activity
 from .codings import accepted_forms
-from .columns import GET_OK
 from .dates import http_date
-from .headers import whole_head
 
 SMALL_BYTES = 64 * 1024
 """Up to here a read from the page cache and one write cost less than setting up a sendfile."""
@@ -38,8 +37,7 @@ MAX_HEAD_BYTES = 2048
 MAX_HEADS = 256
 """A client sends the same headers with every request; so many different ones are remembered."""
 
-_START, _VERSION, _END = b"GET /", b" HTTP/1.1\r\n", b"\r\n\r\n"
-_NAME_BEGINS, _NAME_ENDS = len(_START), len(_START) + CHECKSUM_DIGITS
+_VERSION, _END = b" HTTP/1.1\r\n", b"\r\n\r\n"
 
 _HARMLESS = frozenset("accept accept-encoding accept-language connection host origin user-agent".split())
 """Headers that change nothing about a whole GET, but for Accept-Encoding and `Connection: close`."""
@@ -52,11 +50,39 @@ class _Audience(NamedTuple):
     key: bytes
 
 
+PLAIN_ONLY = _Audience((Form.PLAIN,), b"")
+
+
+class Wording(NamedTuple):
+    """The head of an answer without its date, and its body; None for the blob itself."""
+
+    head: bytes
+    body: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A kind of request that may be answered here: 64 digits follow its `start`.
+
+    `key` tells its answers from those of other doors; `column` is where they are counted. `found`
+    tells what the store calls that name, `worded` what is said of the blob; it `negotiates` if
+    compressed forms may be sent.
+    """
+
+    start: bytes
+    key: bytes
+    column: int
+    found: Callable[[Buffers, str], Checksum | None]
+    worded: Callable[[Blob], Wording]
+    negotiates: bool
+
+
 @dataclass(slots=True)
 class _Answer:
     """An answer as it is sent, and its head without the date; `size`: bytes of the body.
 
     `stored`: the file that it comes from, closed. It `is_apart` if the body is sent from there.
+    `column`: where it is counted.
     """
 
     head: bytes
@@ -64,6 +90,7 @@ class _Answer:
     size: int
     is_apart: bool
     stored: StoredFile
+    column: int
     fresh_until_s: float
 
     def is_still_the_best(self, audience: _Audience) -> bool:
@@ -81,14 +108,22 @@ class FastPath:
     """Answers kept in memory, and the heads of requests that may be given them."""
 
     def __init__(
-        self, buffers: Buffers, access: AccessFile | None, activity: Activity, counts: Counts
+        self,
+        doors: Sequence[Door],
+        buffers: Buffers,
+        access: AccessFile | None,
+        activity: Activity,
+        counts: Counts,
     ) -> None:
+        """`doors`: the one that is asked for most goes last, as it is found by being none of the others."""
+        self._doors = doors
         self._buffers = buffers
         self._access = access
         self.activity = activity
         self.counts = counts
         self._row = counts.row
         self._answers: OrderedDict[bytes, _Answer] = OrderedDict()
+        self._keys: defaultdict[Checksum, set[bytes]] = defaultdict(set)
         self._bytes = 0
         self._heads: dict[bytes, _Audience | None] = {}
 
@@ -97,39 +132,51 @@ class FastPath:
 
         What is found whole counts as answered: it always is.
         """
-        if len(head) > MAX_HEAD_BYTES or not head.startswith(_START):
+        door = self._door_to(head)
+        if door is None:
             return None
         if self._access is not None and not self._access.everybody_may(Permission.READ):
             return None
-        rest = head[_NAME_ENDS:]
+        begin = len(door.start)
+        end = begin + CHECKSUM_DIGITS
+        name, rest = head[begin:end], head[end:]
+        if b"/" in name:  # a longer path: what follows is none of a name's
+            return None
         try:
             audience = self._heads[rest]
         except KeyError:
             audience = self._judge(rest)
         if audience is None:
             return None
-        name, now_s = head[_NAME_BEGINS:_NAME_ENDS], time.monotonic()
-        key = name + audience.key
+        if not door.negotiates:
+            audience = PLAIN_ONLY
+        now_s = time.monotonic()
+        key = name + door.key + audience.key
         answer = self._answers.get(key)
         if answer is None:
-            return self._found(key, name, audience)
+            return self._found(key, name, door, audience)
         if now_s >= answer.fresh_until_s:
             if not answer.is_still_the_best(audience):
                 self._drop(key)
-                return self._found(key, name, audience)
+                return self._found(key, name, door, audience)
             answer.refresh(now_s)
         self._answers.move_to_end(key)
         if not answer.is_apart:
             self._row[HITS] += 1
-            self._row[BYTES_OUT] += answer.size
+            self._count(answer)
         return answer
+
+    def _door_to(self, head: bytes) -> Door | None:
+        if len(head) <= MAX_HEAD_BYTES:
+            for door in self._doors:
+                if head.startswith(door.start):
+                    return door
+        return None
 
     def forget(self, checksum: Checksum) -> None:
         """Keep no answer with a buffer that was removed."""
-        name = checksum.encode()
-        for key in {name + audience.key for audience in self._heads.values() if audience is not None}:
-            if key in self._answers:
-                self._drop(key)
+        for key in list(self._keys.get(checksum, ())):
+            self._drop(key)
 
     def _judge(self, rest: bytes) -> _Audience | None:
         """Tell, once for all requests with these headers, whether they may take the fast path."""
@@ -139,44 +186,50 @@ class FastPath:
         self._heads[rest] = audience
         return audience
 
-    def _found(self, key: bytes, name: bytes, audience: _Audience) -> _Answer | None:
+    def _found(self, key: bytes, name: bytes, door: Door, audience: _Audience) -> _Answer | None:
         """Read a buffer, if it is at hand, and keep the answer for the next one who asks."""
         text = name.decode("latin-1")
         if not is_checksum(text):
             return None
         try:
-            blob = self._buffers.open_at_once(Checksum(text), audience.forms)
-            if blob is None:
+            checksum = door.found(self._buffers, text)
+            blob = checksum and self._buffers.open_at_once(checksum, audience.forms)
+            if not blob:
                 return None
             with closing(blob):
-                answer = _worded(blob)
+                answer = _answer(blob, door)
         except (HashserverError, OSError):
             return None
         if answer is not None:
             self._keep(key, answer)
-            self._count_found(answer)
+            if not answer.is_apart:
+                self._row[MISSES] += 1
+                self._count(answer)
         return answer
 
-    def _count_found(self, answer: _Answer) -> None:
-        if not answer.is_apart:
-            self._row[MISSES] += 1
-            self._row[GET_OK] += 1
-            self._row[BYTES_OUT] += answer.size
+    def _count(self, answer: _Answer) -> None:
+        self._row[answer.column] += 1
+        self._row[BYTES_OUT] += answer.size
 
     def _keep(self, key: bytes, answer: _Answer) -> None:
         self._answers[key] = answer
+        self._keys[answer.stored.checksum].add(key)
         self._bytes += _size(answer)
         while self._bytes > MAX_BYTES:
-            _, oldest = self._answers.popitem(last=False)
-            self._bytes -= _size(oldest)
+            self._drop(next(iter(self._answers)))
 
     def _drop(self, key: bytes) -> None:
-        self._bytes -= _size(self._answers.pop(key))
+        answer = self._answers.pop(key)
+        self._bytes -= _size(answer)
+        keys = self._keys[answer.stored.checksum]
+        keys.discard(key)
+        if not keys:
+            del self._keys[answer.stored.checksum]
 
 
 def _size(answer: _Answer) -> int:
     """Reckon what an answer takes, with all that hangs on it."""
-    return len(answer.head) + len(answer.rendered) + 1500
+    return len(answer.head) + len(answer.rendered) + 2000
 
 
 def _dated(head: bytes, body: bytes) -> bytes:
@@ -206,13 +259,17 @@ def _audience_of(rest: bytes) -> _Audience | None:
     return _Audience(forms, "".join(forms).encode())
 
 
-def _worded(blob: Blob) -> _Answer | None:
+def _answer(blob: Blob, door: Door) -> _Answer | None:
     """Word the answer that the ordinary way gives, with the body if that is small."""
     assert blob.file is not None
-    is_apart, body = blob.size > SMALL_BYTES, b""
-    if not is_apart:
-        body = os.pread(blob.file.fileno(), blob.size, 0)
-        if len(body) != blob.size:
+    head, body = door.worded(blob)
+    is_apart = body is None and blob.size > SMALL_BYTES
+    if body is None:
+        body = b"" if is_apart else os.pread(blob.file.fileno(), blob.size, 0)
+        size = blob.size
+        if not is_apart and len(body) != size:
             return None
-    head = whole_head(blob)
-    return _Answer(head, _dated(head, body), blob.size, is_apart, blob.stored, time.monotonic() + FRESH_S)
+    else:
+        size = len(body)
+    fresh_until_s = time.monotonic() + FRESH_S
+    return _Answer(head, _dated(head, body), size, is_apart, blob.stored, door.column, fresh_until_s)

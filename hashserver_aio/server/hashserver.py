@@ -13,12 +13,17 @@ from http import HTTPStatus
 from aiohttp import hdrs, web
 
 from ..access import Permission
+from ..blobs import Blob
+from ..buffers import Buffers
 from ..checksums import Checksum, parse_checksum
 from ..errors import BufferNotFound, UnknownEncoding
 from ..store import Form
 from ..store.promises import PROMISE_TTL_S
 from .access import guarded
 from .codings import sent_form
+from .columns import HASHSERVER, REQUESTS
+from .fast_path import Door, Wording
+from .headers import whole_head
 from .keys import BUFFERS, READINESS
 from .name_lists import MAX_LIST_BYTES, THREAD_NAMES, parse_names
 from .receive import expect_later, read_whole, receive, refuse_deleting, refuse_writing, remove
@@ -44,6 +49,18 @@ def routes() -> list[web.RouteDef]:
         *guarded(Permission.DELETE, web.delete("/{checksum}", delete_buffer)),
         web.get("/healthcheck", healthcheck),
     ]
+
+
+def _named(buffers: Buffers, name: str) -> Checksum:
+    return Checksum(name)
+
+
+def _whole(blob: Blob) -> Wording:
+    return Wording(whole_head(blob), None)
+
+
+DOOR = Door(b"GET /", b"", REQUESTS[HASHSERVER, "GET", "200"], _named, _whole, negotiates=True)
+"""Whole buffers, by the fast path."""
 
 
 async def get_buffer(request: web.Request) -> web.StreamResponse:

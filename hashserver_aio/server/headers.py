@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..blobs import Blob
 from ..store import Form
 from ..store.encodings import CODINGS
@@ -60,14 +62,20 @@ def _description(blob: Blob) -> dict[str, str]:
     return headers
 
 
-def _lines(headers: dict[str, str]) -> str:
+def _lines(headers: Mapping[str, str]) -> str:
     return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
 
 
 _START = "HTTP/1.1 200 OK\r\n" + _lines(_SHARED | _REPRESENTATION | EVERYWHERE)
 
 
-def whole_head(blob: Blob) -> bytes:
+def whole_head(blob: Blob, more: dict[str, str] | None = None) -> bytes:
     """Word the head of an answer with a whole blob, to which only the date has to be added."""
-    headers = _validators(blob) | _description(blob) | {"Content-Length": str(blob.size)}
+    headers = _validators(blob) | _description(blob) | {"Content-Length": str(blob.size)} | (more or {})
     return (_START + _lines(headers)).encode()
+
+
+def text_head(content_type: str, size: int) -> bytes:
+    """Word the head of an answer with a text of some bytes, likewise."""
+    headers = {"Content-Type": content_type, "Content-Length": str(size)} | EVERYWHERE
+    return ("HTTP/1.1 200 OK\r\n" + _lines(headers)).encode()

@@ -37,19 +37,24 @@ log = logging.getLogger(__name__)
 
 
 async def send(
-    request: web.Request, buffers: Buffers, checksum: Checksum, *, as_attachment: bool = False
+    request: web.Request,
+    buffers: Buffers,
+    checksum: Checksum,
+    *,
+    negotiates: bool = True,
+    more: dict[str, str] | None = None,
 ) -> web.StreamResponse:
     """Answer with a buffer, or with as much of it as is asked for.
 
-    `as_attachment`: its plain bytes, without a name for the file.
+    It is always the plain bytes, unless the face `negotiates`; `more` headers replace those of its own.
     Raises: what `Buffers.open` raises; ConnectionError, when the client or the file went away.
     """
     ranged = "Range" in request.headers and request.method == "GET"
-    encodings = "" if ranged or as_attachment else ",".join(request.headers.getall("Accept-Encoding", ()))
+    encodings = "" if ranged or not negotiates else ",".join(request.headers.getall("Accept-Encoding", ()))
     accepted = accepted_forms(encodings)
     blob = await buffers.open(checksum, accepted, seekable=ranged)
     try:
-        return await _answer(request, blob, {"Content-Disposition": "attachment"} if as_attachment else {})
+        return await _answer(request, blob, more or {})
     finally:
         blob.close()
 

@@ -18,7 +18,6 @@ from aiohttp import web
 from ..counting import BYTES_OUT, Counts
 from ..store import StoredFile
 from .activity import Activity
-from .columns import GET_OK
 from .sendfile import SLICE_S, send_slice
 
 AT_ONCE_BYTES = 1024 * 1024
@@ -35,10 +34,14 @@ IS_SUPPORTED = all(hasattr(web.RequestHandler, name) for name in _PRIVATE)
 
 
 class Answer(Protocol):
-    """An answer that was found: `rendered` goes out, and after it the file, if it `is_apart`."""
+    """An answer that was found: `rendered` goes out, and after it the file, if it `is_apart`.
+
+    `column`: where that is counted then; of others, who found it has counted it.
+    """
 
     rendered: bytes
     is_apart: bool
+    column: int
     stored: StoredFile
 
 
@@ -95,7 +98,7 @@ class _Watched(asyncio.Protocol):
         if file is None:
             return False
         self._transport.write(answer.rendered)
-        self._answers.counts.row[GET_OK] += 1
+        self._answers.counts.row[answer.column] += 1
         self._send_file(file, answer.stored.identity.size)
         return True
 

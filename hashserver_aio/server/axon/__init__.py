@@ -8,8 +8,9 @@ from __future__ import annotations
 from aiohttp import web
 
 from . import files, listing
+from .doors import DOORS
 
-__all__ = ["routes"]
+__all__ = ["DOORS", "routes"]
 
 
 def routes() -> list[web.RouteDef]:

@@ -11,10 +11,12 @@ from aiohttp import web
 
 from ...checksums import Hashset
 from ...errors import BufferNotFound, ReadOnly
-from ..keys import BUFFERS
+from ..keys import BUFFERS, FAST_PATH
 from ..receive import expect_later, receive_unnamed, refuse_deleting, remove
 from ..send import send
+from ..watched import watch
 from .bodies import read_sha256s
+from .doors import AS_ATTACHMENT
 from .names import SHA256, Right, allowed, checksum_of, sha256_in
 from .words import BASE, ok
 
@@ -52,6 +54,7 @@ def hashset_as_json(hashset: Hashset) -> dict[str, Any]:
 
 async def has(request: web.Request) -> web.Response:
     """Tell whether a buffer is held."""
+    watch(request, request.app[FAST_PATH])
     try:
         checksum = checksum_of(request, sha256_in(request))
     except BufferNotFound:
@@ -62,7 +65,7 @@ async def has(request: web.Request) -> web.Response:
 async def get(request: web.Request) -> web.StreamResponse:
     """Send a buffer; also HEAD."""
     checksum = checksum_of(request, sha256_in(request))
-    return await send(request, request.app[BUFFERS], checksum, as_attachment=True)
+    return await send(request, request.app[BUFFERS], checksum, more=AS_ATTACHMENT, negotiates=False)
 
 
 async def delete(request: web.Request) -> web.Response:

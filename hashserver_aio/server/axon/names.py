@@ -9,10 +9,11 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from ...access import Permission
-from ...checksums import Algorithm, Checksum, parse_checksum
+from ...checksums import Checksum, parse_checksum
 from ...errors import BufferNotFound, NotAuthenticated, NotPermitted
 from ..access import principal_of
 from ..keys import BUFFERS
+from .doors import find
 
 SHA256 = "{sha256:.*}"
 """The end of a path that names a buffer; whatever it is, it is this face that answers."""
@@ -75,10 +76,7 @@ def checksum_of(request: web.Request, sha256: str) -> Checksum:
 
     Raises: BufferNotFound, where none is catalogued.
     """
-    buffers = request.app[BUFFERS]
-    if buffers.store.format.algorithm is Algorithm.SHA_256:
-        return Checksum(sha256)
-    checksum = buffers.catalogue.named(bytes.fromhex(sha256))
+    checksum = find(request.app[BUFFERS], sha256)
     if checksum is None:
         raise BufferNotFound(sha256)
     return checksum

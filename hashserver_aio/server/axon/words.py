@@ -25,6 +25,8 @@ CODES: dict[type[e.HashserverError], str] = {
 }
 """The names of the Axon's own errors; of what it does not know, the class's name says it."""
 
+CONTENT_TYPE = "application/json; charset=UTF-8"
+
 CHALLENGE = "Basic realm=synapse"
 
 NOT_LOGGED_IN = "The session is not logged in."
@@ -75,9 +77,8 @@ def worded(value: object) -> str:
 
 
 def _json(status: HTTPStatus, value: object, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(
-        status=status, text=worded(value), content_type="application/json", charset="UTF-8", headers=headers
-    )
+    more = (headers or {}) | {"Content-Type": CONTENT_TYPE}
+    return web.Response(status=status, body=worded(value).encode(errors="surrogatepass"), headers=more)
 
 
 WORDS = AxonWords()

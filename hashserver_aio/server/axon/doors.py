@@ -1,0 +1,42 @@
+"""What of this face the fast path may answer: whole buffers, and that a buffer is held."""
+
+from __future__ import annotations
+
+from ...blobs import Blob
+from ...buffers import Buffers
+from ...checksums import Algorithm, Checksum
+from ..columns import AXON, REQUESTS
+from ..fast_path import Door, Wording
+from ..headers import text_head, whole_head
+from .words import BASE, CONTENT_TYPE, worded
+
+AS_ATTACHMENT = {"Content-Disposition": "attachment"}
+
+_OK = REQUESTS[AXON, "GET", "200"]
+_HELD = worded({"status": "ok", "result": True}).encode()
+_IS_HELD = Wording(text_head(CONTENT_TYPE, len(_HELD)), _HELD)
+
+
+def find(buffers: Buffers, sha256: str) -> Checksum | None:
+    """Find what the store calls the buffer of a SHA-256; None where none is catalogued."""
+    if buffers.store.format.algorithm is Algorithm.SHA_256:
+        return Checksum(sha256)
+    return buffers.catalogue.named(bytes.fromhex(sha256))
+
+
+def _whole(blob: Blob) -> Wording:
+    return Wording(whole_head(blob, AS_ATTACHMENT), None)
+
+
+def _is_held(blob: Blob) -> Wording:
+    return _IS_HELD
+
+
+def _start(path: str) -> bytes:
+    return f"GET {BASE}axon/files/{path}/sha256/".encode()
+
+
+DOORS = (
+    Door(_start("by"), b"by", _OK, find, _whole, negotiates=False),
+    Door(_start("has"), b"has", _OK, find, _is_held, negotiates=False),
+)

@@ -71,6 +71,7 @@ async def _answer(request: web.Request, blob: Blob, more: dict[str, str]) -> web
         ranges = _ranges(request, blob, etag)
     except Unsatisfiable:
         headers = {"Content-Range": f"bytes */{blob.size}", "Cache-Control": "no-store"}
+        headers["Accept-Ranges"] = "bytes"
         return web.Response(status=HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers=headers)
     headers |= representation_headers(blob) | more
     if ranges is None:

@@ -46,7 +46,8 @@ def _message(request: web.Request, error: e.HashserverError) -> str:
     if isinstance(error, e.BadChecksum):
         return f"Hash is not a SHA-256: {str(error.text)[:ECHOED]}"
     if isinstance(error, e.BufferNotFound):
-        return f"SHA-256 not found: {request.match_info['sha256'].lower()}"
+        name = request.match_info["sha256"]
+        return f"SHA-256 not found: {name if request.method == hdrs.METH_DELETE else name.lower()}"
     if isinstance(error, e.NotAuthenticated):
         return NOT_LOGGED_IN
     return str(error)

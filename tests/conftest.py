@@ -16,6 +16,7 @@ from hashserver_aio.store import Pace, Sink, StoredFile
 from hashserver_aio.store.directory import DirectoryStore
 
 from .authority import Authority
+from .axon_peer import RealAxon, running_axon
 from .crews import Crew, crew_on
 from .peers import Peer
 from .servers import RunningServer
@@ -78,6 +79,13 @@ def start_client(aiohttp_client: Any, directory: Path) -> ClientFactory:
 async def client(start_client: ClientFactory) -> Client:
     """A client of a writable server on an empty directory, sha3-256 and prefix."""
     return await start_client()
+
+
+@pytest.fixture(scope="session")
+def real_axon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAxon]:
+    """A real Axon, one for all tests; the first to ask for it may wait for its installation."""
+    with running_axon(tmp_path_factory.mktemp("axon") / "axon") as axon:
+        yield axon
 
 
 @pytest.fixture

@@ -8,6 +8,9 @@ Nothing here knows HTTP: `server/errors.py` holds the status of each.
       BadBody              a request's body is not what is to be sent there
       BadArgument          what was asked for makes no sense: an unknown dialect, a bad format
       BadDigest            a digest that a client sent along cannot be read
+      BadContent           a buffer does not hold what it was to be read as
+      BadJson              a line that was to be JSON is none
+      RecordTooLong        a line, row or value is longer than may be read
       BufferNotFound       no store holds it
       BufferCorrupt        the stored file does not hash to its name
       BufferTooLarge       more bytes than the server accepts
@@ -72,6 +75,18 @@ class BadArgument(HashserverError):
 
 class BadDigest(HashserverError):
     """A digest that a client sent along cannot be read."""
+
+
+class BadContent(HashserverError):
+    """A buffer does not hold what it was to be read as."""
+
+
+class BadJson(HashserverError):
+    """A line that was to be JSON is none."""
+
+
+class RecordTooLong(HashserverError):
+    """A line, row or value is longer than may be read."""
 
 
 class BufferNotFound(HashserverError):

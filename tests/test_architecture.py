@@ -25,6 +25,7 @@ ROOMS: tuple[frozenset[str], ...] = (
     frozenset(
         {"blobs", "bodies", "waiting", "verifying", "decoded", "intake", "inspecting", "scrubbing", "buffers"}
     ),
+    frozenset({"reading"}),
     frozenset({"server"}),
     frozenset({"cli"}),
     frozenset({"__init__", "__main__"}),
@@ -111,7 +112,7 @@ def test_faces_are_strangers(face: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "room", ["errors", "checksums", "counting", "store", "catalogue", "buffers", "verifying"]
+    "room", ["errors", "checksums", "counting", "store", "catalogue", "buffers", "verifying", "reading"]
 )
 def test_no_web_above_the_server(room: str) -> None:
     """Rooms above the server know nothing of HTTP's library."""

@@ -6,7 +6,7 @@ in one place for every kind of store.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
 from ..checksums import Checksum
@@ -93,8 +93,8 @@ class Store(Protocol):
         Raises: BadEncoding.
         """
 
-    def pieces(self, stored: StoredFile) -> AsyncIterator[bytes]:
-        """Yield a stored file's plain bytes; memory is one piece.
+    def pieces(self, stored: StoredFile) -> AsyncGenerator[bytes, None]:
+        """Yield a stored file's plain bytes; memory is one piece. Whoever stops early closes it.
 
         Raises: BadEncoding.
         """

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 
 from ..checksums import Checksum
 from ..counting import Counts, shared_counts
@@ -140,7 +140,7 @@ class DirectoryStore:
         with contextlib.closing(plain_pieces(stored.reader(), stored.form)) as pieces:
             await feed(self._threads, pieces, sink, pace=pace)
 
-    async def pieces(self, stored: StoredFile) -> AsyncIterator[bytes]:
+    async def pieces(self, stored: StoredFile) -> AsyncGenerator[bytes, None]:
         """Yield a stored file's plain bytes."""
         with contextlib.closing(plain_pieces(stored.reader(), stored.form)) as pieces:
             while piece := await self._threads.hash(next, pieces, b""):

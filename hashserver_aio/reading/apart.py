@@ -1,0 +1,176 @@
+"""Reading in a process apart: what a buffer holds can neither hold up nor bring down the server.
+
+Only what is too short for that is read here, in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncGenerator
+from dataclasses import asdict
+from pathlib import Path
+
+from ..errors import Busy, HashserverError, StoreFailed
+from . import Reader
+from .child import OUTCOMES, WHOLE, Frame, texts
+
+SHORT_BYTES = 64 * 1024
+"""Read here: a record of so many bytes is parsed in a millisecond or two; a process takes 40 to start."""
+
+MAX_PROCESSES = 16
+"""Each takes some 15 MB, and 512 at most; one whose client is slow only waits."""
+
+BATCH_BYTES = 64 * 1024
+
+_PACKAGE = __name__.partition(".")[0]
+
+_START = """
+import json, sys, types
+name, folder, sys.path[:] = json.loads(sys.argv[1])
+package = sys.modules[name] = types.ModuleType(name)
+package.__path__ = [folder]
+from importlib import import_module
+import_module(name + ".reading.child").main(sys.argv[2])
+"""
+"""The package without its `__init__`, which would import the whole server; and with `-S` no other
+modules than ours."""
+
+
+Pieces = AsyncGenerator[bytes, None]
+
+
+class Readers:
+    """The processes that read for one server."""
+
+    def __init__(self, most: int = MAX_PROCESSES) -> None:
+        self._most = most
+        self.running = 0
+
+    async def read(
+        self, reader: Reader, pieces: Pieces, size: int, frame: Frame = ("", "\n")
+    ) -> AsyncGenerator[bytes, None]:
+        """Yield what a reader reads in `size` bytes: the JSON of each record in a frame.
+
+        Batches end anywhere. Whoever stops early closes the generator; then the process is gone, and
+        `pieces` are closed.
+        Raises: Busy; BadContent, BadJson, RecordTooLong, after all that is good before it; StoreFailed
+        and what the pieces raise, at any time.
+        """
+        if size <= SHORT_BYTES:
+            async for batch in _read_here(reader, pieces, size, frame):
+                yield batch
+            return
+        if self.running >= self._most:
+            raise Busy(f"{self._most} buffers are being read already; try again")
+        self.running += 1
+        try:
+            async with contextlib.aclosing(_read_apart(reader, pieces, size, frame)) as batches:
+                async for batch in batches:
+                    yield batch
+        finally:
+            self.running -= 1
+
+
+async def _read_here(reader: Reader, pieces: Pieces, size: int, frame: Frame) -> AsyncGenerator[bytes, None]:
+    async with contextlib.aclosing(pieces):
+        data = b"".join([piece async for piece in pieces])
+    _check_size(len(data), size)
+    batch, refusal = await asyncio.to_thread(_read_at_once, reader, data, frame)
+    if batch:
+        yield batch
+    if refusal is not None:
+        raise refusal
+
+
+def _read_at_once(reader: Reader, data: bytes, frame: Frame) -> tuple[bytes, HashserverError | None]:
+    lines: list[bytes] = []
+    try:
+        lines.extend(texts(reader, [data], len(data), frame))
+    except HashserverError as error:
+        return b"".join(lines), error
+    return b"".join(lines), None
+
+
+async def _read_apart(reader: Reader, pieces: Pieces, size: int, frame: Frame) -> AsyncGenerator[bytes, None]:
+    child = await _start(reader, size, frame)
+    feeding = asyncio.create_task(_feed(child, pieces, size))
+    try:
+        while batch := await _out(child.stdout).read(BATCH_BYTES):
+            yield batch
+        await feeding  # if it failed, what was read is no whole buffer, whatever the child says
+        outcome = await _out(child.stderr).read()
+        await child.wait()
+    finally:
+        await asyncio.shield(_end(child, feeding))
+    _judge(outcome)
+
+
+async def _start(reader: Reader, size: int, frame: Frame) -> Process:
+    """Start a process. In a session of its own: a terminal's Ctrl-C is not for it."""
+    here = json.dumps([_PACKAGE, str(Path(__file__).parent.parent), sys.path])
+    wish = json.dumps([reader.name, asdict(reader), size, frame])
+    command = (sys.executable, "-I", "-S", "-c", _START, here, wish)
+    try:
+        return await asyncio.create_subprocess_exec(
+            *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=BATCH_BYTES, start_new_session=True
+        )
+    except OSError as error:
+        raise Busy("no process can be started to read in; try again") from error
+
+
+async def _feed(child: Process, pieces: Pieces, size: int) -> None:
+    """Pass a buffer on, as fast as it is read; one that breaks off is not to be read as a whole."""
+    assert child.stdin is not None
+    fed = 0
+    try:
+        async with contextlib.aclosing(pieces):
+            async for piece in pieces:
+                fed += len(piece)
+                child.stdin.write(piece)
+                await child.stdin.drain()
+        _check_size(fed, size)
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # it has seen enough, and says why
+    except BaseException:
+        _kill(child)
+        raise
+    finally:
+        child.stdin.close()
+
+
+async def _end(child: Process, feeding: asyncio.Task[None]) -> None:
+    """Leave no process, no descriptor and no task behind."""
+    _kill(child)
+    feeding.cancel()
+    await asyncio.wait([feeding])
+    await child.communicate()  # its pipes are only closed once they are read to their ends
+
+
+def _kill(child: Process) -> None:
+    if child.returncode is None:  # of who has ended, asking would take the end from asyncio
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+
+
+def _judge(outcome: bytes) -> None:
+    """Raise what the process found to be wrong."""
+    try:
+        kind, message = json.loads(outcome)
+    except ValueError:
+        raise StoreFailed("the process that read it ended unexpectedly") from None
+    if kind != WHOLE:
+        raise OUTCOMES[kind](message)
+
+
+def _check_size(found: int, size: int) -> None:
+    if found != size:
+        raise StoreFailed(f"a buffer of {size} bytes had {found} when it was read")
+
+
+def _out(stream: asyncio.StreamReader | None) -> asyncio.StreamReader:
+    assert stream is not None
+    return stream

@@ -1,0 +1,200 @@
+"""Reading in processes: the same as here, without ever holding up the server, and to no end but its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, suppress
+from pathlib import Path
+
+import msgpack  # type: ignore[import-untyped]  # it has no types
+import pytest
+
+from hashserver_aio.errors import BadContent, BadJson, Busy, RecordTooLong, StoreFailed
+from hashserver_aio.reading import MAX_RECORD_BYTES, JsonLines, Lines, Messages, Reader, Rows, Struct
+from hashserver_aio.reading.apart import SHORT_BYTES, Readers
+
+from .chunks import Source
+
+MESSAGE = msgpack.packb({"a": [1, 2.5, None], "b": b"\0", 3: "é"})
+
+
+def children() -> set[int]:
+    """Name the processes that this one has started and that are not gone."""
+    lines = (path.read_text() for path in Path("/proc/self/task").glob("*/children"))
+    return {int(pid) for line in lines for pid in line.split()}
+
+
+def pipes() -> set[str]:
+    """Name the pipes that are open here; asyncio talks to its processes through sockets, too."""
+    names = set()
+    for path in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):
+            names.add(os.readlink(path))
+    return {name for name in names if name.startswith(("pipe:", "socket:"))}
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """Each reading ends with its process and its descriptors gone, however it ended."""
+    before, descriptors = children(), set(os.listdir("/proc/self/fd"))
+    yield
+    assert children() <= before
+    left = {
+        fd for fd in set(os.listdir("/proc/self/fd")) - descriptors if os.path.exists(f"/proc/self/fd/{fd}")
+    }
+    assert not {fd for fd in left if "pipe" in os.readlink(f"/proc/self/fd/{fd}")}
+
+
+async def read(reader: Reader, source: Source, size: int | None = None) -> bytes:
+    """Read to the end."""
+    batches = Readers().read(reader, source.pieces(), source.size if size is None else size)
+    return b"".join([batch async for batch in batches])
+
+
+READERS = [
+    (Lines(), "é€\r\nb\r".encode()),
+    (Rows(), 'a,"b\r\nc",é\r\n'.encode()),
+    (Rows("excel-tab", parameters={"quotechar": "'"}), b"a\t'b\tc'\n"),
+    (JsonLines(errors="strict"), b'{"a": 1e999}\n\n[1]\n'),
+    (Messages(), MESSAGE),
+]
+
+
+@pytest.mark.parametrize(("reader", "unit"), READERS, ids=lambda value: getattr(value, "name", None))
+async def test_a_process_reads_the_same(reader: Reader, unit: bytes) -> None:
+    """What is read in a process is what would be read here, to the byte; the buffer is let go."""
+    source = Source(unit * 1000, 1_500_000 // (len(unit) * 1000))
+    short = await read(reader, Source(unit * 10))
+    assert source.size > SHORT_BYTES > len(unit) * 10
+    assert await read(reader, source) == short * (source.size // (len(unit) * 10))
+    assert source.closed
+
+
+async def test_a_process_unpacks_the_same() -> None:
+    """A struct of a megabyte is read in a process."""
+    values = json.loads(await read(Struct("524288H"), Source(b"\1\0" * 524288)))
+    assert values == [1] * 524288
+
+
+@pytest.mark.parametrize("count", [10, 100_000])
+@pytest.mark.parametrize(
+    ("reader", "good", "bad", "error"),
+    [
+        (JsonLines(), b"[1]\n", b"[NaN]", BadJson),
+        (Lines("strict"), b"a\n", b"\xff", BadContent),
+        (Rows(parameters={"strict": True}), b"a,b\n", b'"a"b', BadContent),
+        (Messages(), MESSAGE, b"\xc1", BadContent),
+        (Lines(limit_bytes=5), b"a\n", b"123456", RecordTooLong),
+        (JsonLines(), b"[1]\n", b"[" * 100_000, BadJson),
+    ],
+    ids=str,
+)
+async def test_errors_come_after_what_is_good(
+    reader: Reader, good: bytes, bad: bytes, error: type[Exception], count: int
+) -> None:
+    """All that is good comes first, in whole lines; then the error, as it would be raised here."""
+    batches = []
+    with pytest.raises(error):
+        async for batch in Readers().read(
+            reader, Source(good * count + bad).pieces(), len(good * count + bad)
+        ):
+            batches.append(batch)
+    assert b"".join(batches).count(b"\n") == count
+    assert b"".join(batches).endswith(b"\n")
+
+
+async def test_a_bomb_harms_its_process_only() -> None:
+    """A value that takes gigabytes is too long: its process may take half of one."""
+    bomb = b"\xdd\x00\xff\xff\xf0" + b"\x90" * (MAX_RECORD_BYTES - 16)
+    with pytest.raises(RecordTooLong, match="more memory"):
+        await read(Messages(), Source(bomb))
+
+
+async def test_a_field_of_megabytes() -> None:
+    """Fields may be as long as rows: the 131,072 characters of Python's csv do not count."""
+    assert len(await read(Rows(), Source(b"x" * 3_000_000))) == 3_000_005
+
+
+async def test_who_stops_early() -> None:
+    """Who closes a reading has the buffer let go at once, most of it unread."""
+    source = Source(b"line\n" * 200_000, 1000)
+    readers = Readers()
+    async with aclosing(readers.read(Lines(), source.pieces(), source.size)) as batches:
+        assert (await anext(batches)).startswith(b'"line"\n"line"\n')
+        assert readers.running == 1 and not source.closed
+    assert source.closed and readers.running == 0
+    assert source.read_bytes < 8_000_000
+
+
+async def test_who_is_cancelled() -> None:
+    """Who is cancelled while reading has the buffer let go, too."""
+    source = Source(b"line\n" * 200_000, 1000)
+    task = asyncio.create_task(read(Lines(), source))
+    await source.begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert source.closed and source.read_bytes < source.size
+
+
+async def test_who_is_slow() -> None:
+    """No more is read than was taken, but for a few megabytes."""
+    source = Source(b"line\n" * 200_000, 1000)
+    async with aclosing(Readers().read(Lines(), source.pieces(), source.size)) as batches:
+        await anext(batches)
+        await asyncio.sleep(0.5)
+        assert source.read_bytes < 8_000_000
+
+
+async def test_a_process_that_dies() -> None:
+    """What was read by a process that is killed is not taken for the whole."""
+    source = Source(b"line\n" * 200_000, 1000)
+    before = children()
+    with pytest.raises(StoreFailed, match="ended unexpectedly"):
+        async for _ in Readers().read(Lines(), source.pieces(), source.size):
+            for pid in children() - before:
+                os.kill(pid, signal.SIGKILL)
+    assert source.closed
+
+
+@pytest.mark.parametrize("count", [10, 100_000])
+async def test_a_buffer_that_breaks(count: int) -> None:
+    """If the buffer can't be read to its end, that is the error, whatever was read of it."""
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        yield b"ab\n" * count
+        raise StoreFailed("the disk is gone")
+
+    with pytest.raises(StoreFailed, match="the disk is gone"):
+        async for _ in Readers().read(Lines(), pieces(), 3 * count + 1):
+            pass
+
+
+@pytest.mark.parametrize("count", [10, 100_000])
+async def test_a_buffer_that_is_cut(count: int) -> None:
+    """A file that has become shorter is not taken for the buffer."""
+    with pytest.raises(StoreFailed, match="had"):
+        await read(Lines(), Source(b"ab\n" * count), size=3 * count + 1)
+
+
+async def test_too_many_at_once() -> None:
+    """So many processes and no more: who comes then is told to come again, and may once one has ended."""
+    readers = Readers(most=1)
+    source = Source(b"line\n" * 200_000, 10)
+    async with aclosing(readers.read(Lines(), source.pieces(), source.size)) as batches:
+        await anext(batches)
+        with pytest.raises(Busy):
+            await anext(readers.read(Lines(), source.pieces(), source.size))
+        assert (
+            b"".join([batch async for batch in readers.read(Lines(), Source(b"a").pieces(), 1)]) == b'"a"\n'
+        )
+    assert len([batch async for batch in readers.read(Lines(), source.pieces(), source.size)]) > 1
+
+
+async def test_empty() -> None:
+    """An empty buffer has no lines."""
+    assert await read(Lines(), Source(b"")) == b""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-BODY = b"a buffer" * 20
+BODY = b"[1, 2, 3]\n" * 20  # lines of JSON, and whole values of msgpack, too
 NAME = hashlib.sha3_256(BODY).hexdigest()
 OTHER = hashlib.sha3_256(b"other").hexdigest()
 SHA256, OTHER_SHA256 = (hashlib.sha256(body).hexdigest() for body in (BODY, b"another"))
@@ -33,6 +33,11 @@ ROUTES = {
     ("POST", "/api/v1/axon/files/del"): "delete",
     ("GET", f"/api/v1/axon/size/{SHA256}"): "read",
     ("GET", f"/api/v1/axon/hashset/{SHA256}"): "read",
+    ("GET", f"/api/v1/axon/readlines/{SHA256}"): "read",
+    ("GET", f"/api/v1/axon/csvrows/{SHA256}"): "read",
+    ("GET", f"/api/v1/axon/jsonlines/{SHA256}"): "read",
+    ("GET", f"/api/v1/axon/iterMpkFile/{SHA256}"): "read",
+    ("GET", f"/api/v1/axon/unpack/{SHA256}?fmt=B"): "read",
     ("GET", "/api/v1/axon/hashes"): "read",
     ("GET", "/api/v1/axon/history"): "read",
     ("GET", "/api/v1/axon/metrics"): "read",
@@ -58,6 +63,7 @@ BODIES = {
 
 def template_of(path: str) -> str:
     """Name the route of a path."""
+    path = path.partition("?")[0]
     for name in (NAME, OTHER):
         path = path.replace(name, "{checksum}")
     for name in (SHA256, OTHER_SHA256):

@@ -18,14 +18,10 @@ from hashserver_aio.reading import MAX_RECORD_BYTES, JsonLines, Lines, Messages,
 from hashserver_aio.reading.apart import SHORT_BYTES, Readers
 
 from .chunks import Source
+from .peers import until
+from .processes import children
 
 MESSAGE = msgpack.packb({"a": [1, 2.5, None], "b": b"\0", 3: "é"})
-
-
-def children() -> set[int]:
-    """Name the processes that this one has started and that are not gone."""
-    lines = (path.read_text() for path in Path("/proc/self/task").glob("*/children"))
-    return {int(pid) for line in lines for pid in line.split()}
 
 
 def pipes() -> set[str]:
@@ -159,6 +155,22 @@ async def test_a_process_that_dies() -> None:
             for pid in children() - before:
                 os.kill(pid, signal.SIGKILL)
     assert source.closed
+
+
+async def test_a_process_that_hangs() -> None:
+    """Nobody waits for a process that does not go on: it is killed, also when it was given everything."""
+    source = Source(b"line\n" * (SHORT_BYTES // 5 + 1))
+    before = children()
+    task = asyncio.create_task(read(Lines(), source))
+    await source.begun.wait()
+    for pid in children() - before:
+        os.kill(pid, signal.SIGSTOP)
+    await until(lambda: source.closed, within_s=10)
+    await asyncio.sleep(0.2)
+    task.cancel()
+    async with asyncio.timeout(10):
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
 
 @pytest.mark.parametrize("count", [10, 100_000])

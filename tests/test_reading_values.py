@@ -7,6 +7,7 @@ import json
 import math
 import struct
 from collections.abc import Sequence
+from itertools import chain, repeat
 from typing import Any
 
 import msgpack  # type: ignore[import-untyped]  # it has no types
@@ -15,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hashserver_aio.errors import BadArgument, BadContent, HashserverError, RecordTooLong
-from hashserver_aio.reading import MAX_RECORD_BYTES, Messages, Struct
+from hashserver_aio.reading import MAX_RECORD_BYTES, JsonLines, Lines, Messages, Reader, Rows, Struct
 from hashserver_aio.reading.wording import to_bytes
 
 from .chunks import CUTS, chunked
@@ -157,6 +158,24 @@ def test_long_values(lengths: list[int], cuts: Sequence[int], flat: bool) -> Non
         assert len(read) == fitting < len(whole)
     else:
         assert len(read) == fitting == len(whole)
+
+
+ENDLESS = [
+    (Lines(limit_bytes=10_000), b"1", b"1"),
+    (Rows(limit_bytes=10_000), b'"', b"1\n"),
+    (JsonLines(limit_bytes=10_000), b"[", b"[],"),
+    (Messages(limit_bytes=10_000), b"\xdd\0\0\x27\x10", b"\xa3abc"),
+]
+
+
+@pytest.mark.parametrize(("reader", "begin", "more"), ENDLESS, ids=lambda value: getattr(value, "name", ""))
+def test_endless_records(reader: Reader, begin: bytes, more: bytes) -> None:
+    """Of a record without an end no more is read, and held, than one may have."""
+    pieces = chain([begin], repeat(more * 100, 1000))
+    with pytest.raises(RecordTooLong):
+        list(reader.texts(pieces, 10**12))
+    read = 1000 - sum(1 for _ in pieces)
+    assert read * 100 * len(more) <= 11_000
 
 
 @given(st.integers(-(2**31), 2**31 - 1), st.floats(), st.binary(min_size=3, max_size=3), CUTS)

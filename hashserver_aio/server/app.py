@@ -16,6 +16,7 @@ from ..buffers import Buffers
 from ..catalogue import Catalogue
 from ..catalogue.opening import opened, path_of
 from ..counting import Counts
+from ..reading.apart import Readers
 from ..scrubbing import Scrub
 from ..settings import Settings
 from ..store.admission import settle_format
@@ -26,7 +27,7 @@ from .columns import server_counts
 from .cors import add_headers, preflight
 from .errors import errors
 from .fast_path import FastPath
-from .keys import ACCESS, ACTIVITY, BUFFERS, COUNTS, FAST_PATH, METER, READINESS, SETTINGS
+from .keys import ACCESS, ACTIVITY, BUFFERS, COUNTS, FAST_PATH, METER, READERS, READINESS, SETTINGS
 from .meter import Meter
 from .readiness import Readiness
 from .receive import LINGER_S, hang_up_after_refusal
@@ -56,6 +57,7 @@ def create_app(settings: Settings, counts: Counts | None = None) -> web.Applicat
     app[SETTINGS] = settings
     app[ACTIVITY] = activity
     app[COUNTS] = counts
+    app[READERS] = Readers()
     app.add_routes(info.routes())
     app.add_routes(metrics.routes())
     app.add_routes(hashserver.routes())

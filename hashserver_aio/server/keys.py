@@ -7,6 +7,7 @@ from aiohttp import web
 from ..access import AccessFile
 from ..buffers import Buffers
 from ..counting import Counts
+from ..reading.apart import Readers
 from ..settings import Settings
 from .activity import Activity
 from .fast_path import FastPath
@@ -16,6 +17,7 @@ from .readiness import Readiness
 ACCESS: web.AppKey[AccessFile | None] = web.AppKey("ACCESS")
 SETTINGS = web.AppKey("SETTINGS", Settings)
 BUFFERS = web.AppKey("BUFFERS", Buffers)
+READERS = web.AppKey("READERS", Readers)
 ACTIVITY = web.AppKey("ACTIVITY", Activity)
 COUNTS = web.AppKey("COUNTS", Counts)
 METER = web.AppKey("METER", Meter)

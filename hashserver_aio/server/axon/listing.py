@@ -5,19 +5,19 @@ The Axon counts from 0 what the catalogue counts from 1.
 
 from __future__ import annotations
 
-import math
 import time
 
 from aiohttp import web
 
 from ...catalogue import Held, Page
-from ...errors import BadArgument, BufferNotFound, FeedChanged
+from ...errors import BufferNotFound, FeedChanged
 from ..keys import BUFFERS
 from ..receive import admit, expect_later
 from .bodies import read_sha256s
 from .files import hashset_as_json
 from .names import SHA256, Right, allowed, checksum_of, sha256_in
 from .parts import parts_of
+from .queries import flag, number, seconds
 from .streams import Lines, line, stream
 from .words import BASE, ok
 
@@ -104,11 +104,11 @@ class _Feed:
     def __init__(self, request: web.Request) -> None:
         """Raises: BadArgument."""
         self._buffers = request.app[BUFFERS]
-        self.offset = _number(request, "offset", 0)
+        self.offset = number(request, "offset", 0)
         self._feed_id = request.query.get("feed-id", "")
         self._is_told = False
-        self._waits = _flag(request, "wait")
-        self._timeout_s = _seconds(request, "timeout")
+        self._waits = flag(request, "wait")
+        self._timeout_s = seconds(request, "timeout")
 
     async def lines(self) -> Lines:
         """Yield lines, a page at a time."""
@@ -144,8 +144,8 @@ class _Feed:
 
 async def history(request: web.Request) -> web.StreamResponse:
     """List `[ms, [sha256, size]]` of all that came from `tick` to `tock`, deleted or not."""
-    tick = _number(request, "tick", 0)
-    until_ms = _number(request, "tock", 2**62) + 1
+    tick = number(request, "tick", 0)
+    until_ms = number(request, "tock", 2**62) + 1
     return await stream(request, _history(request, tick, until_ms))
 
 
@@ -158,36 +158,3 @@ async def _history(request: web.Request, tick: int, until_ms: int) -> Lines:
 
 def _item(held: Held) -> list[object]:
     return [(held.sha256 or b"").hex(), held.size]
-
-
-# -- what a query asks for -----------------------------------------------------------------------
-
-
-def _number(request: web.Request, name: str, default: int) -> int:
-    text = request.query.get(name)
-    if text is None:
-        return default
-    if not text.isascii() or not text.isdigit() or len(text) > 19:
-        raise BadArgument(f"{name} is a whole number from 0 on, not {text[:50]!r}")
-    return int(text)
-
-
-def _flag(request: web.Request, name: str) -> bool:
-    text = request.query.get(name, "false").lower()
-    if text not in ("", "0", "1", "false", "true"):
-        raise BadArgument(f"{name} is true or false, not {text[:50]!r}")
-    return text not in ("0", "false")
-
-
-def _seconds(request: web.Request, name: str) -> float:
-    """Read a number of seconds; infinity where there is none."""
-    text = request.query.get(name)
-    if text is None:
-        return math.inf
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise BadArgument(f"{name} is a number of seconds, not {text[:50]!r}")
-    return seconds

@@ -22,8 +22,11 @@ from .words import error_of, worded
 
 CONTENT_TYPE = "application/x-ndjson"
 
-Lines = AsyncGenerator[Sequence[str], None]
-"""Lines in batches, each batch worth a write."""
+Lines = AsyncGenerator[Sequence[str] | bytes, None]
+"""Lines in batches, each batch worth a write; one that is bytes may end anywhere."""
+
+ITEM = ('{"item":', "}\n")
+"""What stands before and after the JSON of an item."""
 
 
 def line(kind: str, value: object) -> str:
@@ -36,24 +39,28 @@ async def stream(
 ) -> web.StreamResponse:
     """Answer with lines as they come; `end` is asked for what to say when there are no more.
 
-    What goes wrong before the first batch is raised, and answered as an error.
+    What goes wrong before the first batch is raised, and answered as an error. Where a line was begun and
+    can't be ended, only hanging up tells.
     """
     async with aclosing(lines):
-        first = await anext(lines, None)
+        batch = await anext(lines, b"")
         response = web.StreamResponse(headers=UNCACHED | {"Content-Type": CONTENT_TYPE})
         async with begun(request, response):
-            await _write(response, first or ())
+            await _write(response, batch)
             try:
                 async for batch in lines:
                     await _write(response, batch)
                 last = line("end", end())
             except HashserverError as error:
+                if isinstance(batch, bytes) and not batch.endswith(b"\n"):
+                    raise
                 last = line("error", error_of(request, error))
             await _write(response, [last])
             await response.write_eof()
         return response
 
 
-async def _write(response: web.StreamResponse, batch: Sequence[str]) -> None:
+async def _write(response: web.StreamResponse, batch: Sequence[str] | bytes) -> None:
     if batch:
-        await write_piece(response, "".join(batch).encode(errors="surrogatepass"))
+        data = batch if isinstance(batch, bytes) else "".join(batch).encode(errors="surrogatepass")
+        await write_piece(response, data)

@@ -16,6 +16,9 @@ CODES: dict[type[e.HashserverError], str] = {
     e.BadChecksum: "BadArg",
     e.BadArgument: "BadArg",
     e.BadBody: "SchemaViolation",
+    e.BadContent: "BadDataValu",
+    e.BadJson: "BadJsonText",
+    e.RecordTooLong: "BadDataValu",
     e.BufferNotFound: "NoSuchFile",
     e.NotPermitted: "AuthDeny",
     e.ForeignOrigin: "AuthDeny",
@@ -35,6 +38,12 @@ NOT_LOGGED_IN = "The session is not logged in."
 def ok(result: object) -> web.Response:
     """Answer with a result."""
     return _json(HTTPStatus.OK, {"status": "ok", "result": result})
+
+
+def ok_worded(result: bytes) -> web.Response:
+    """Answer with a result that is JSON already."""
+    body = b'{"status":"ok","result":%b}' % result
+    return web.Response(body=body, content_type="application/json", charset="UTF-8")
 
 
 def error_of(request: web.Request, error: e.HashserverError) -> dict[str, str]:

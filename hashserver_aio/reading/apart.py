@@ -18,8 +18,8 @@ from ..errors import Busy, HashserverError, StoreFailed
 from . import Reader
 from .child import OUTCOMES, WHOLE, Frame, texts
 
-SHORT_BYTES = 64 * 1024
-"""Read here: a record of so many bytes is parsed in a millisecond or two; a process takes 40 to start."""
+SHORT_BYTES = 16 * 1024
+"""Read here: so many bytes are parsed in less than a millisecond; a process takes 40 to start."""
 
 MAX_PROCESSES = 16
 """Each takes some 15 MB, and 512 at most; one whose client is slow only waits."""

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import struct
+from collections.abc import AsyncGenerator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ import msgpack  # type: ignore[import-untyped]  # it has no types
 import pytest
 from aiohttp import ClientError
 
-from hashserver_aio.reading.apart import SHORT_BYTES
+from hashserver_aio.errors import StoreFailed
+from hashserver_aio.reading.apart import SHORT_BYTES, Readers
 from hashserver_aio.server.keys import READERS
 
 from .axon import ABSENT, API, refusal, result, sha256
@@ -207,7 +209,9 @@ async def test_too_many(start_client: ClientFactory) -> None:
 
 async def test_a_buffer_that_is_cut_under_way(client: Client, directory: Path) -> None:
     """A stream of a file that was cut ends without an end, never with half a line for a whole one."""
-    body = b"some line\n" * 3_000_000
+    body = b"some line" * 100 + b"\n"
+    whole = b'{"item":"%b"}\n' % body[:-1]
+    body *= 30_000
     name = await put(client, body)
     answer = await client.get(f"{API}/readlines/{name}")
     checksum = hashlib.sha3_256(body).hexdigest()
@@ -218,6 +222,25 @@ async def test_a_buffer_that_is_cut_under_way(client: Client, directory: Path) -
     with suppress(ClientError):  # hung up on
         async for line in answer.content:
             lines.append(line)
-    whole = {b'{"item":"some line"}\n'}
-    assert {line for line in lines if line.endswith(b"\n") and not line.startswith(b'{"error')} <= whole
+    assert {line for line in lines if line.endswith(b"\n") and not line.startswith(b'{"error')} == {whole}
     assert lines and not any(b'"end"' in line for line in lines)
+
+
+@pytest.mark.parametrize(("batch", "is_ended"), [(b'{"item":"so', False), (b'{"item":"some line"}\n', True)])
+async def test_half_a_line(
+    client: Client, monkeypatch: pytest.MonkeyPatch, batch: bytes, is_ended: bool
+) -> None:
+    """What goes wrong is told on a line of its own; inside a line only hanging up tells."""
+
+    async def read(*_: object) -> AsyncGenerator[bytes, None]:
+        yield batch
+        raise StoreFailed("the disk is gone")
+
+    monkeypatch.setattr(Readers, "read", read)
+    answer = await client.get(f"{API}/readlines/{await put(client, b'some line')}")
+    if is_ended:
+        error = b'{"error":{"code":"StoreFailed","mesg":"the disk is gone"}}\n'
+        assert await answer.read() == batch + error
+    else:
+        with pytest.raises(ClientError):
+            await answer.read()

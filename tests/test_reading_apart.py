@@ -196,7 +196,7 @@ async def test_a_buffer_that_is_cut(count: int) -> None:
 async def test_too_many_at_once() -> None:
     """So many processes and no more: who comes then is told to come again, and may once one has ended."""
     readers = Readers(most=1)
-    source = Source(b"line\n" * 200_000, 10)
+    source = Source(b"line\n" * 200_000, 2)
     async with aclosing(readers.read(Lines(), source.pieces(), source.size)) as batches:
         await anext(batches)
         with pytest.raises(Busy):

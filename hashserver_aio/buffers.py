@@ -14,7 +14,7 @@ from functools import partial
 
 from .blobs import Blob
 from .catalogue import Catalogue
-from .checksums import Checksum, Hashset
+from .checksums import Algorithm, Checksum, Hashset
 from .counting import Counts, shared_counts
 from .decoded import DecodedFiles
 from .errors import BufferCorrupt, BufferNotFound, Busy, StoreFailed
@@ -180,6 +180,15 @@ class Buffers:
         return removed
 
     # -- asking ----------------------------------------------------------------------------------
+
+    def named(self, sha256: str) -> Checksum | None:
+        """Find what the store calls the buffer of a SHA-256 (lower-case digits); None where none is catalogued.
+
+        Raises: StoreFailed.
+        """
+        if self.store.format.algorithm is Algorithm.SHA_256:
+            return Checksum(sha256)
+        return self.catalogue.named(bytes.fromhex(sha256))
 
     async def is_good(self, checksum: Checksum) -> bool:
         """Tell whether a buffer could be served now, without waiting for it."""

@@ -25,6 +25,7 @@ Nothing here knows HTTP: `server/errors.py` holds the status of each.
       ForeignOrigin        a web page of another origin wants to write
       NotAuthenticated     nobody knows who asks: no credentials, or wrong ones
       NotPermitted         who asks may not do this
+      AddressRefused       a fetch leads to an address that is kept from it
       NoSpace              the disk is full
       LimitReached         as many buffers, or bytes, are held as the server may hold
       StoreFailed          the disk or the directory fails
@@ -143,6 +144,10 @@ class NotAuthenticated(HashserverError):
 
 class NotPermitted(HashserverError):
     """Who asks may not do this."""
+
+
+class AddressRefused(HashserverError):
+    """A fetch leads to an address that is kept from it."""
 
 
 class NoSpace(HashserverError):

@@ -26,6 +26,7 @@ ROOMS: tuple[frozenset[str], ...] = (
         {"blobs", "bodies", "waiting", "verifying", "decoded", "intake", "inspecting", "scrubbing", "buffers"}
     ),
     frozenset({"reading"}),
+    frozenset({"fetching"}),
     frozenset({"server"}),
     frozenset({"cli"}),
     frozenset({"__init__", "__main__"}),

@@ -34,6 +34,7 @@ STATUS: dict[type[e.HashserverError], HTTPStatus] = {
     e.NotAuthenticated: HTTPStatus.UNAUTHORIZED,
     e.ForeignOrigin: HTTPStatus.FORBIDDEN,
     e.NotPermitted: HTTPStatus.FORBIDDEN,
+    e.AddressRefused: HTTPStatus.FORBIDDEN,
     e.BufferNotFound: HTTPStatus.NOT_FOUND,
     e.ReadOnly: HTTPStatus.METHOD_NOT_ALLOWED,
     e.UploadCut: HTTPStatus.BAD_REQUEST,

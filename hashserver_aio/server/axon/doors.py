@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...blobs import Blob
 from ...buffers import Buffers
-from ...checksums import Algorithm, Checksum
+from ...checksums import Checksum
 from ..columns import AXON, REQUESTS
 from ..fast_path import Door, Wording
 from ..headers import text_head, whole_head
@@ -19,9 +19,7 @@ _IS_HELD = Wording(text_head(CONTENT_TYPE, len(_HELD)), _HELD)
 
 def find(buffers: Buffers, sha256: str) -> Checksum | None:
     """Find what the store calls the buffer of a SHA-256; None where none is catalogued."""
-    if buffers.store.format.algorithm is Algorithm.SHA_256:
-        return Checksum(sha256)
-    return buffers.catalogue.named(bytes.fromhex(sha256))
+    return buffers.named(sha256)
 
 
 def _whole(blob: Blob) -> Wording:

@@ -1,0 +1,189 @@
+"""Connections that go only where they may.
+
+The judgement falls where a socket is connected, on the very address that the system is given: after
+all names are resolved and with nothing in between, so that a name which changes its mind gains nothing.
+Each redirect is a connection, or goes over one that was judged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import ClientConnectorError, ClientRequest, ClientTimeout, TCPConnector, hdrs
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.connector import AddrInfoType, Connection
+
+from ..errors import AddressRefused
+from .addresses import Allowed, is_local_name, literal
+
+
+class Lookups(AbstractResolver):
+    """Asks the system for addresses, in threads of its own: they may wait long for a name server."""
+
+    def __init__(self, threads: Executor) -> None:
+        self._threads = threads
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Give the addresses of a name. Raises: OSError."""
+        loop = asyncio.get_running_loop()
+        kind, flags = socket.SOCK_STREAM, socket.AI_ADDRCONFIG
+        found = await loop.run_in_executor(
+            self._threads, lambda: socket.getaddrinfo(host, port, family, kind, flags=flags)
+        )
+        return [
+            ResolveResult(hostname=host, host=str(address[0]), port=port, family=family, proto=proto, flags=0)
+            for family, _, proto, _, address in found
+        ]
+
+    async def close(self) -> None:
+        """Keep the threads: they are their owner's."""
+
+
+class GuardedSocket(socket.socket):
+    """A socket that asks before it connects."""
+
+    def __init__(self, info: AddrInfoType, judge: Callable[[str], None]) -> None:
+        family, kind, proto, _, _ = info
+        super().__init__(family, kind, proto)
+        self._judge = judge
+
+    def connect(self, address: Any, /) -> None:
+        """Connect to an address that may be connected to. Raises: OSError."""
+        self._judge(str(address[0]))
+        super().connect(address)
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """Where requests go instead; `trusted` if the operator named it. `authorization`: what it is told."""
+
+    url: str
+    trusted: bool
+    authorization: str | None = None
+
+    @property
+    def headers(self) -> dict[str, str] | None:
+        """What a proxy is told that is asked for a tunnel."""
+        return {hdrs.PROXY_AUTHORIZATION: self.authorization} if self.authorization else None
+
+
+class GuardedConnector(TCPConnector):
+    """Connects for one fetch, one request after the other, and only where it may."""
+
+    # Of a URL without a scheme aiohttp says what is missing.
+    allowed_protocol_schema_set = frozenset({"", "http", "https"})
+
+    def __init__(self, allowed: Allowed, resolver: AbstractResolver, proxy: Proxy | None) -> None:
+        # No memory of names: what is judged now is what was said now.
+        super().__init__(resolver=resolver, use_dns_cache=False, socket_factory=self._socket)
+        self._allowed = allowed
+        self._lookups = resolver
+        self._proxy = proxy
+        self._trusts_host = False
+        self._refused = False
+        self._transports: list[asyncio.Transport] = []
+
+    async def connect(
+        self,
+        req: ClientRequest,
+        traces: list[Any],
+        timeout: ClientTimeout,  # noqa: ASYNC109 - aiohttp's, and its own to heed
+    ) -> Connection:
+        """Connect for a request.
+
+        Raises: AddressRefused, ClientError.
+        """
+        self._refused = False
+        if req.proxy is None:
+            self._trusts_host = self._allowed.has_name(req.host)
+        else:
+            self._trusts_host = self._proxy is not None and self._proxy.trusted
+            await self._judge_target(req.host)
+        try:
+            connection = await super().connect(req, traces, timeout)
+        except ClientConnectorError:
+            if self._refused:
+                raise _refusal(req) from None
+            raise
+        if not self._is_where_it_may(connection):
+            connection.close()
+            raise _refusal(req)
+        if connection.transport is not None:
+            self._transports.append(connection.transport)
+        return connection
+
+    async def close(self, *, abort_ssl: bool = False) -> None:
+        """Let go of all connections at once: who takes nothing more could hold one for ever."""
+        for transport in self._transports:
+            transport.abort()
+        await super().close(abort_ssl=abort_ssl)
+
+    def _socket(self, info: AddrInfoType) -> socket.socket:
+        return GuardedSocket(info, self._judge)
+
+    def _judge(self, host: str) -> None:
+        """Raise OSError if what a socket is to be connected to may not be."""
+        if not self._may_reach(host) or (not self._is_listed(host) and _is_of_this_machine(host)):
+            self._refused = True
+            raise OSError(errno.EACCES, "this address is not fetched from")
+
+    def _is_listed(self, host: str) -> bool:
+        address = literal(host)
+        return self._trusts_host or (address is not None and self._allowed.lists(address))
+
+    def _may_reach(self, host: str) -> bool:
+        address = literal(host)
+        return self._trusts_host or (address is not None and self._allowed.has_address(address))
+
+    def _is_where_it_may(self, connection: Connection) -> bool:
+        """Ask the connection itself where it goes."""
+        transport = connection.transport
+        peer = transport.get_extra_info("peername") if transport else None
+        return peer is not None and self._may_reach(str(peer[0]))
+
+    async def _judge_target(self, host: str) -> None:
+        """Judge what a proxy is asked for, as far as that can be known here.
+
+        Raises: AddressRefused.
+        """
+        if self._allowed.has_name(host):
+            return
+        address = literal(host)
+        if address is not None:
+            if not self._allowed.has_address(address):
+                raise AddressRefused(f"{host} is not fetched from")
+            return
+        if is_local_name(host):
+            raise AddressRefused(f"{host} is a name of the local network, and not fetched from")
+        with contextlib.suppress(OSError):  # what only the proxy can resolve, it alone can judge
+            for found in await self._lookups.resolve(host, 0, socket.AF_UNSPEC):
+                address = literal(found["host"])
+                if address is None or not self._allowed.has_address(address):
+                    raise AddressRefused(f"{host} is not fetched from")
+
+
+def _refusal(request: ClientRequest) -> AddressRefused:
+    """Word a refusal; what a name resolves to here is nobody's business."""
+    host = request.host if request.proxy is None else request.proxy.host
+    return AddressRefused(f"{host} is not fetched from: it has no address that may be connected to")
+
+
+def _is_of_this_machine(host: str) -> bool:
+    """Tell whether an address is one of ours: the system would use it as its own end, too.
+
+    What listens there may be kept from the Internet by a firewall that we are behind of. Nothing is sent.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
+        probe.connect((host, 9))
+        return literal(str(probe.getsockname()[0])) == literal(host)
+    return False

@@ -182,7 +182,7 @@ class Buffers:
     # -- asking ----------------------------------------------------------------------------------
 
     def named(self, sha256: str) -> Checksum | None:
-        """Find what the store calls the buffer of a SHA-256 (lower-case digits); None where none is catalogued.
+        """Find what the store calls the buffer of a SHA-256 (lower case); None where none is catalogued.
 
         Raises: StoreFailed.
         """

@@ -5,7 +5,7 @@ The environment is read by the option declarations in `cli/` and nowhere else.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -53,7 +53,8 @@ class Settings:
     """How to serve one directory.
 
     `layout` and `algorithm` are None where the directory itself is to tell (else prefix, sha3-256);
-    `catalogue`, a URL, is None for the usual place.
+    `catalogue`, a URL, is None for the usual place. `fetch_allow`: networks and hosts that may be
+    fetched from though they are not of the public Internet.
     """
 
     directory: Path
@@ -69,6 +70,9 @@ class Settings:
     scrub_bytes_per_s: float | None = None
     auth_file: Path | None = None
     allow_delete: bool = False
+    allow_fetch: bool = False
+    fetch_allow: tuple[str, ...] = ()
+    http_proxy: str | None = field(default=None, repr=False)  # with a password, it may be
     cors_origins: tuple[str, ...] = ()
     share_with_group: bool = False
 

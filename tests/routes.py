@@ -43,10 +43,13 @@ ROUTES = {
     ("GET", "/api/v1/axon/metrics"): "read",
     ("POST", "/api/v1/axon/wants"): "read",
     ("POST", "/api/v1/axon/puts"): "write",
+    ("POST", "/api/v1/axon/wget"): "fetch write",
+    ("POST", "/api/v1/axon/wput"): "fetch read",
+    ("POST", "/api/v1/axon/postfiles"): "fetch read",
     ("DELETE", f"/{NAME}"): "delete",
     ("DELETE", f"/api/v1/axon/files/by/sha256/{OTHER_SHA256}"): "delete",
 }
-"""What each needs: a permission, or nothing. The buffers that others ask for are deleted last."""
+"""What each needs: permissions, or nothing. The buffers that others ask for are deleted last."""
 
 BODIES = {
     f"/{OTHER}": (b"other", ""),
@@ -56,6 +59,9 @@ BODIES = {
     "/api/v1/axon/files/put": (b"another", ""),
     "/api/v1/axon/files/del": (b'{"sha256s": []}', ""),
     "/api/v1/axon/wants": (b'{"sha256s": []}', ""),
+    "/api/v1/axon/wget": (b'{"url": "x"}', ""),
+    "/api/v1/axon/wput": (b'{"url": "x", "sha256": "x"}', ""),
+    "/api/v1/axon/postfiles": (b'{"url": "x", "fields": []}', ""),
     "/api/v1/axon/puts": (b"--b\r\n\r\nbody\r\n--b--\r\n", "multipart/form-data; boundary=b"),
 }
 """What is sent to a path, and its Content-Type."""

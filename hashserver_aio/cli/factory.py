@@ -36,8 +36,9 @@ def _app(arguments: list[str]) -> web.Application:
     try:
         with _store_command.make_context("hashserver-aio", arguments) as context:
             settings = store_settings(context.params)
-            if settings.allow_delete and settings.auth_file is None:
-                raise click.UsageError("HASHSERVER_ALLOW_DELETE needs HASHSERVER_AUTH_FILE here.")
+            if (settings.allow_delete or settings.allow_fetch) and settings.auth_file is None:
+                name = "HASHSERVER_ALLOW_DELETE" if settings.allow_delete else "HASHSERVER_ALLOW_FETCH"
+                raise click.UsageError(f"{name} needs HASHSERVER_AUTH_FILE here.")
             refuse(settings)  # a sentence now, not a traceback when the application starts
             return create_app(settings)
     except click.ClickException as error:

@@ -61,6 +61,14 @@ STORE_OPTIONS = (
            "[default: everybody reads, and writes if --writable]"),
     option("--allow-delete", is_flag=True,
            help="Let buffers be deleted; without an access file only on loopback."),
+    option("--allow-fetch", is_flag=True,
+           help="Fetch from other servers, and send to them, for clients of the axon face; without an "
+           "access file only on loopback. Private addresses are refused."),
+    option("--fetch-allow", multiple=True, metavar="CIDR|HOST",
+           help="Fetch from this network, address or host as well, wherever it is; may be repeated."),
+    option("--http-proxy", default=None, metavar="URL",
+           help="Fetch through this proxy, http:// or https://. Where it needs a password, set the variable "
+           "instead: options are seen by everybody on this machine."),
     option("--cors-origin", type=Origin(), multiple=True, metavar="ORIGIN",
            help="Let web pages of this origin write, e.g. https://app.example; may be repeated. "
            "All may read."),
@@ -125,6 +133,9 @@ def store_settings(given: dict[str, Any]) -> s.Settings:
         scrub_bytes_per_s=given["scrub_rate"] and given["scrub_rate"] * 2**20,
         auth_file=given["auth_file"],
         allow_delete=given["allow_delete"],
+        allow_fetch=given["allow_fetch"],
+        fetch_allow=tuple(given["fetch_allow"]),
+        http_proxy=given["http_proxy"],
         limits=s.Limits(count=given["max_count"], size=given["max_bytes"]),
         cors_origins=tuple(given["cors_origin"]),
     )

@@ -26,7 +26,7 @@ from .manners import MAX_HEADER_LINE_BYTES, MAX_HEADERS, Manners
 from .payloads import Source, buffer_payload, form, read_fields
 from .proxies import chosen
 from .requests import FetchRequest
-from .results import FetchInfo, answered, failed, stored, traced
+from .results import FetchInfo, answered, as_text, failed, stored, traced
 from .tls import DEFAULT_TLS, TlsOptions, make_context
 
 MAX_FETCHES = 64
@@ -123,7 +123,7 @@ class Fetcher:
                 async with send(data=payload) as response:
                     return answered(response) | {"body": await _whole(response)}
             except FAILURES as error:
-                more = {"url": request.url, "body": b"", "headers": {}}
+                more = {"url": as_text(request.url), "body": b"", "headers": {}}
                 info = self._failed(error) | more
                 del info["mesg"]
                 return info

@@ -23,14 +23,19 @@ def reason_of(status: int) -> str:
         return f"Unknown HTTP status code {status}"
 
 
+def as_text(given: str) -> str:
+    """Make a text that can be written of what others sent, which may be none."""
+    return given.encode(errors="replace").decode()
+
+
 def answered(response: ClientResponse) -> FetchInfo:
     """Describe an answer."""
     return {
         "ok": True,
-        "url": str(response.real_url),
+        "url": as_text(str(response.real_url)),
         "code": response.status,
         "reason": reason_of(response.status),
-        "headers": dict(response.headers.items()),
+        "headers": {as_text(name): as_text(text) for name, text in response.headers.items()},
     }
 
 
@@ -54,7 +59,7 @@ def stored(hashset: Hashset) -> FetchInfo:
 
 def failed(name: str, message: str) -> FetchInfo:
     """Describe a failure; `name` is what the kind of error is called."""
-    text = _PLACE.sub("", message)
+    text = as_text(_PLACE.sub("", message))
     mesg = f"{name}: {text}" if text else name
     return {
         "ok": False,

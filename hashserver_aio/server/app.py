@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from contextlib import closing
 
 from aiohttp import web
 
@@ -16,6 +17,7 @@ from ..buffers import Buffers
 from ..catalogue import Catalogue
 from ..catalogue.opening import opened, path_of
 from ..counting import Counts
+from ..fetching import configured_proxy, parse_allowed
 from ..reading.apart import Readers
 from ..scrubbing import Scrub
 from ..settings import Settings
@@ -23,11 +25,12 @@ from ..store.admission import settle_format
 from ..store.format import Format
 from . import axon, hashserver, info, metrics
 from .activity import Activity, counting
+from .axon.fetch import make_fetcher
 from .columns import server_counts
 from .cors import add_headers, preflight
 from .errors import errors
 from .fast_path import FastPath
-from .keys import ACCESS, ACTIVITY, BUFFERS, COUNTS, FAST_PATH, METER, READERS, READINESS, SETTINGS
+from .keys import ACCESS, ACTIVITY, BUFFERS, COUNTS, FAST_PATH, FETCHER, METER, READERS, READINESS, SETTINGS
 from .meter import Meter
 from .readiness import Readiness
 from .receive import LINGER_S, hang_up_after_refusal
@@ -77,6 +80,8 @@ def refuse(settings: Settings) -> Format:
         AccessFile(settings.auth_file).close()
     if settings.catalogue is not None:
         path_of(settings.catalogue)
+    parse_allowed(settings.fetch_allow)
+    configured_proxy(settings.http_proxy)
     return settle_format(settings)
 
 
@@ -95,8 +100,9 @@ async def _buffers(app: web.Application) -> AsyncIterator[None]:
             app[FAST_PATH] = FastPath(DOORS, app[BUFFERS], access, app[ACTIVITY], counts)
             app[METER] = Meter(counts, catalogue, settings)
             app[READINESS] = Readiness(app[BUFFERS], catalogue)
-            async with _scrubbing(app[BUFFERS], catalogue, settings):
-                yield
+            with closing(make_fetcher(app[BUFFERS], settings)) as app[FETCHER]:
+                async with _scrubbing(app[BUFFERS], catalogue, settings):
+                    yield
             app[BUFFERS].close()
             app[READINESS].close()
             await app[ACTIVITY].settle(CLEAN_UP_S)

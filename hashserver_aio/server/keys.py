@@ -7,6 +7,7 @@ from aiohttp import web
 from ..access import AccessFile
 from ..buffers import Buffers
 from ..counting import Counts
+from ..fetching import Fetcher
 from ..reading.apart import Readers
 from ..settings import Settings
 from .activity import Activity
@@ -22,4 +23,5 @@ ACTIVITY = web.AppKey("ACTIVITY", Activity)
 COUNTS = web.AppKey("COUNTS", Counts)
 METER = web.AppKey("METER", Meter)
 READINESS = web.AppKey("READINESS", Readiness)
+FETCHER = web.AppKey("FETCHER", Fetcher)
 FAST_PATH = web.AppKey("FAST_PATH", FastPath)

@@ -63,14 +63,17 @@ def _resolved(host: str) -> tuple[socket.AddressFamily, str]:
 
 
 def refuse_strangers(settings: Settings, sockets: Sequence[socket.socket]) -> None:
-    """Refuse to let everybody delete who can reach this machine.
+    """Refuse to let everybody delete, or fetch from here, who can reach this machine.
 
     Raises: CannotStart.
     """
-    if settings.allow_delete and settings.auth_file is None and not all(map(_is_local, sockets)):
-        raise CannotStart(
-            "--allow-delete would let everybody delete: name an --auth-file, or listen on 127.0.0.1 only"
-        )
+    if settings.auth_file is not None or all(map(_is_local, sockets)):
+        return
+    for allowed, what in ((settings.allow_delete, "delete"), (settings.allow_fetch, "fetch")):
+        if allowed:
+            raise CannotStart(
+                f"--allow-{what} would let everybody {what}: name an --auth-file, or listen on 127.0.0.1 only"
+            )
 
 
 def _is_local(listener: socket.socket) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from . import files, listing, readers
+from . import fetch, files, listing, readers
 from .doors import DOORS
 
 __all__ = ["DOORS", "routes"]
@@ -15,4 +15,4 @@ __all__ = ["DOORS", "routes"]
 
 def routes() -> list[web.RouteDef]:
     """Name the routes of this face."""
-    return [*files.routes(), *listing.routes(), *readers.routes()]
+    return [*files.routes(), *listing.routes(), *readers.routes(), *fetch.routes()]

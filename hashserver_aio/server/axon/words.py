@@ -46,9 +46,14 @@ def ok_worded(result: bytes) -> web.Response:
     return web.Response(body=body, content_type="application/json", charset="UTF-8")
 
 
+def code_of(error: e.HashserverError) -> str:
+    """Name an error of ours."""
+    return CODES.get(type(error), type(error).__name__)
+
+
 def error_of(request: web.Request, error: e.HashserverError) -> dict[str, str]:
     """Word an error of ours, for an answer or inside a stream."""
-    return {"code": CODES.get(type(error), type(error).__name__), "mesg": _message(request, error)}
+    return {"code": code_of(error), "mesg": _message(request, error)}
 
 
 def _message(request: web.Request, error: e.HashserverError) -> str:

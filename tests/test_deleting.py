@@ -124,7 +124,8 @@ async def test_against_writers(client: Client) -> None:
         assert {answer.status for answer in answers} <= {200, 201, 404}
         there = (await client.get(path)).status == 200
         assert len(seqs(client)) == int(there)
-        assert (await client.put(path, data=b"hello")).status == (201 if there else 200)
+        # 200, too, where the last of several writers was not the last one catalogued.
+        assert (await client.put(path, data=b"hello")).status in ((200, 201) if there else (200,))
         assert (await client.delete(path)).status == 200
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 
 def children() -> set[int]:
     """Name those that are not gone."""
-    lines = (path.read_text() for path in Path("/proc/self/task").glob("*/children"))
-    return {int(pid) for line in lines for pid in line.split()}
+    found: set[int] = set()
+    for path in Path("/proc/self/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+            found.update(map(int, path.read_text().split()))
+    return found

@@ -121,7 +121,7 @@ REFUSED = [
     ("csvrows", {"dialect": "lotus"}, "Invalid CSV dialect, use one of ['excel', "),
     ("csvrows", {"delimiter": "ab"}, "Invalid csv format parameter: "),
     ("csvrows", {"quotechar": ""}, "Invalid csv format parameter: "),
-    ("csvrows", {"newp": "1"}, "Invalid csv format parameter: 'newp' is an invalid keyword"),
+    ("csvrows", {"newp": "1"}, "Invalid csv format parameter: "),
     ("csvrows", {"strict": "maybe"}, "strict is true or false"),
     ("csvrows", {"quoting": "some"}, "quoting is a whole number"),
     ("iterMpkFile", {"errors": "ignore"}, "'errors' is not known here, use limit"),

@@ -220,6 +220,9 @@ class Buffers:
     async def has(self, checksums: Sequence[Checksum], *, promised: bool = True) -> list[bool]:
         """Tell which of these are stored, or, if `promised`, promised or being uploaded."""
         found = await self.store.present(checksums)
+        for checksum in self.verifier.found_bad(found):
+            if not await self.is_good(checksum):  # who is told that it is there would never repair it
+                found.discard(checksum)
         if promised and len(found) < len(checksums):
             found |= await self._pending(checksums)
         return [checksum in found for checksum in checksums]

@@ -91,6 +91,10 @@ class Verifier:
             return None
         return known if self._found_bad(stored) is None else None
 
+    def found_bad(self, checksums: set[Checksum]) -> set[Checksum]:
+        """Tell which of these buffers have, or had, a file that was found to be bad."""
+        return checksums.intersection(checksum for checksum, _, _ in self._bad) if self._bad else set()
+
     def _found_bad(self, stored: StoredFile) -> _Bad | None:
         bad = self._bad.get(_key(stored)) if self._bad else None
         return bad if bad is not None and bad.identity == stored.identity else None
@@ -171,7 +175,7 @@ class Verifier:
         aside = await self._put_aside(stored)
         if aside:
             await self._forget(stored.checksum)
-        what = "moved to quarantine" if aside else "left in place: young, locked, or not ours to move"
+        what = "moved to quarantine" if aside else "left in place"
         log.error("%s%s is corrupt, %s", stored.checksum, stored.form, what)
 
     async def _put_aside(self, stored: StoredFile) -> bool:

@@ -26,7 +26,7 @@ from .manners import MAX_HEADER_LINE_BYTES, MAX_HEADERS, Manners
 from .payloads import Source, buffer_payload, form, read_fields
 from .proxies import chosen
 from .requests import FetchRequest
-from .results import FetchInfo, answered, as_text, failed, stored, traced
+from .results import FetchInfo, answered, as_text, failed, stored, traced, wording
 from .tls import DEFAULT_TLS, TlsOptions, make_context
 
 MAX_FETCHES = 64
@@ -184,7 +184,7 @@ class Fetcher:
             error = error.__cause__
         if isinstance(error, HashserverError):
             return failed(*self._word(error))
-        return failed(type(error).__name__, str(error))
+        return failed(type(error).__name__, wording(error))
 
 
 class _ResponseBody:

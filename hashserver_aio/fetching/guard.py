@@ -160,21 +160,27 @@ class GuardedConnector(TCPConnector):
         address = literal(host)
         if address is not None:
             if not self._allowed.has_address(address):
-                raise AddressRefused(f"{host} is not fetched from")
+                raise AddressRefused(f"{host} is not fetched from: not public, nor listed with --fetch-allow")
             return
         if is_local_name(host):
-            raise AddressRefused(f"{host} is a name of the local network, and not fetched from")
+            raise AddressRefused(
+                f"{host} is a name of the local network: not fetched from, unless listed with --fetch-allow"
+            )
         with contextlib.suppress(OSError):  # what only the proxy can resolve, it alone can judge
             for found in await self._lookups.resolve(host, 0, socket.AF_UNSPEC):
                 address = literal(found["host"])
                 if address is None or not self._allowed.has_address(address):
-                    raise AddressRefused(f"{host} is not fetched from")
+                    raise AddressRefused(
+                        f"{host} is not fetched from: not public, nor listed with --fetch-allow"
+                    )
 
 
 def _refusal(request: ClientRequest) -> AddressRefused:
     """Word a refusal; what a name resolves to here is nobody's business."""
     host = request.host if request.proxy is None else request.proxy.host
-    return AddressRefused(f"{host} is not fetched from: it has no address that may be connected to")
+    return AddressRefused(
+        f"{host} is not fetched from: none of its addresses is public, nor listed with --fetch-allow"
+    )
 
 
 def _is_of_this_machine(host: str) -> bool:

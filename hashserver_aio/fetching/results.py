@@ -6,7 +6,14 @@ import re
 from http import HTTPStatus
 from typing import Any
 
-from aiohttp import ClientResponse, hdrs
+from aiohttp import (
+    ClientConnectorDNSError,
+    ClientConnectorError,
+    ClientResponse,
+    NonHttpUrlClientError,
+    TooManyRedirects,
+    hdrs,
+)
 
 from ..checksums import Hashset
 
@@ -55,6 +62,19 @@ def stored(hashset: Hashset) -> FetchInfo:
     """Describe a body that was stored."""
     hashes = {name: digest.hex() for name, digest in hashset._asdict().items() if name != "size"}
     return {"size": hashset.size, "hashes": hashes}
+
+
+def wording(error: Exception) -> str:
+    """Say what went wrong, where aiohttp says it to programmers only."""
+    if isinstance(error, TimeoutError):
+        return "it took too long to connect, to send the next byte, or in all"
+    if isinstance(error, ClientConnectorError) and not isinstance(error, ClientConnectorDNSError):
+        return f"Cannot connect to host {error.host}:{error.port} [{error.strerror}]"
+    if isinstance(error, TooManyRedirects):
+        return f"more than {len(error.history) - 1} redirects"
+    if isinstance(error, NonHttpUrlClientError):
+        return f"{error}: only http and https are fetched"
+    return str(error)
 
 
 def failed(name: str, message: str) -> FetchInfo:

@@ -18,7 +18,7 @@ from ..settings import Listening, Settings
 from . import systemd
 from .accepting import NOBODY, Acceptor
 from .activity import Activity
-from .app import create_app
+from .app import create_app, refuse
 from .keys import ACTIVITY, BUFFERS
 from .listening import listening_sockets, port_of, refuse_strangers
 from .running import MIN_REST_S, describe, running
@@ -58,11 +58,12 @@ async def serve(settings: Settings, listening: Listening, announce: Callable[[st
     status = await StatusFile.found(listening.status_file) if listening.status_file else None
     async with contextlib.AsyncExitStack() as started:
         try:
+            refuse(settings)  # before anything is opened, or made
             certificate = certificate_in(listening.tls)
-            app = create_app(settings)
-            server = await started.enter_async_context(running(app, listening))
             sockets = listening_sockets(listening)
             refuse_strangers(settings, sockets)
+            app = create_app(settings)
+            server = await started.enter_async_context(running(app, listening))
             acceptor = Acceptor(server, certificate, SharedNumbers(1, NOBODY), 0)
             started.enter_context(acceptor.taking_from(sockets))
             stopped = _stop_on_signals()

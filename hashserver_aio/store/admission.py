@@ -10,7 +10,7 @@ import os
 from ..errors import CannotStart
 from ..settings import Layout, Settings
 from .filesystem import unwritable_of
-from .format import Format, settle
+from .format import Format, read_format, settle
 
 
 def settle_format(settings: Settings) -> Format:
@@ -24,6 +24,13 @@ def settle_format(settings: Settings) -> Format:
         if not os.access(folder, os.R_OK | os.X_OK):
             raise CannotStart(f"user {os.getuid()} may not read {folder}")
     format_ = settle(settings.directory, settings.layout, settings.algorithm)
+    for folder in settings.extra_dirs:
+        recorded = read_format(folder)
+        if recorded is not None and recorded.algorithm is not format_.algorithm:
+            raise CannotStart(
+                f"{folder} holds buffers named by {recorded.algorithm}, {settings.directory} by "
+                f"{format_.algorithm}: serve it by itself"
+            )
     if not settings.writable:
         return format_
     if format_.layout is Layout.VAULT:

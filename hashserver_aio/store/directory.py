@@ -33,7 +33,7 @@ from .streaming import StreamedUpload, feed
 from .temps import TempFolder
 from .threads import Threads
 from .uploads import FOLDER_MODE, Target, Upload
-from .usable import why_unusable
+from .usable import refuse_gone, why_unusable
 
 log = logging.getLogger(__name__)
 
@@ -96,8 +96,7 @@ class DirectoryStore:
         Raises: StoreFailed, FormatConflict; OSError.
         """
         directory = self._settings.directory
-        if os.stat(directory).st_dev != self._device:
-            raise StoreFailed("the disk below the directory was unmounted; nothing was stored")
+        refuse_gone(directory, self._device)
         with self._preparing:
             self._temps.hold_lock()
             record_format(directory, self.format, self._temps.scratch, fsync=self._settings.fsync)
@@ -165,6 +164,8 @@ class DirectoryStore:
         for place in self._places:
             missing = [checksum for checksum in checksums if checksum not in found]
             found |= held(place, missing)
+        if len(found) < len(checksums):
+            refuse_gone(self._settings.directory, self._device)
         return found
 
     async def sizes(self, checksums: Sequence[Checksum]) -> dict[Checksum, int]:
@@ -188,7 +189,7 @@ class DirectoryStore:
             return False
         try:
             return (not places or self._is_there()) and not self._present([checksum])
-        except (OSError, FormatConflict):
+        except (OSError, FormatConflict, StoreFailed):
             return False
 
     def _is_there(self) -> bool:
@@ -291,5 +292,6 @@ class DirectoryStore:
         return await self._threads.ask(self._is_awaited, checksum)
 
     def _is_awaited(self, checksum: Checksum) -> bool:
+        refuse_gone(self._settings.directory, self._device)
         locks = [lock for place in self._places for lock in place.locks(checksum)]
         return is_locked(locks, self._settings.lock_timeout_s) or bool(self._pending([checksum]))

@@ -6,10 +6,19 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import FormatConflict
+from ..errors import FormatConflict, StoreFailed
 from .filesystem import unwritable_of
 from .format import Format, read_format
 from .layout import Place
+
+
+def refuse_gone(directory: Path, device: int) -> None:
+    """Refuse to take it for absence that the whole directory, or the disk below it, is not there.
+
+    Raises: StoreFailed; OSError.
+    """
+    if os.stat(directory).st_dev != device:
+        raise StoreFailed("the disk below the directory was unmounted")
 
 
 def why_unusable(

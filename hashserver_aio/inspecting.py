@@ -47,7 +47,7 @@ class Findings:
     done: float = 0.0
 
 
-class Pace:
+class Throttle:
     """Keeps to a number of bytes a second on the long run."""
 
     def __init__(self, bytes_per_s: float) -> None:
@@ -83,7 +83,7 @@ class Inspection:
         note: str | None,
         everything: bool,
         verifier: Verifier | None = None,
-        pace: Pace | None = None,
+        pace: Throttle | None = None,
     ) -> None:
         """`everything`: hash also what is known to be good. `verifier`: a server's own, if there is one."""
         self.findings = Findings()

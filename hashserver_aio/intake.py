@@ -237,8 +237,20 @@ class Intake:
         """Catalogue what is on the disk; if that fails the buffer is none the less stored."""
         try:
             await self._catalogue.record(arrival, reservation)
+            if not await self._is_in_place(arrival):
+                # Deleted before the row was there, which only then found nothing to mark.
+                is_absent = partial(self._store.is_absent, arrival.checksum)
+                await self._catalogue.forget(arrival.checksum, is_absent)
         except (StoreFailed, Busy) as error:
             log.warning("%s is stored, but not catalogued: %s", arrival.checksum, error)
+
+    async def _is_in_place(self, arrival: Arrival) -> bool:
+        async with aclosing(self._store.find(arrival.checksum, (arrival.form,))) as found:
+            async for stored in found:
+                stored.file.close()
+                if not stored.place:
+                    return True
+        return False
 
 
 async def finished(work: Coroutine[Any, Any, T]) -> T:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from .catalogue import Catalogue
 from .errors import HashserverError
-from .inspecting import Findings, Inspection, Pace, noted
+from .inspecting import Findings, Inspection, Throttle, noted
 from .store import Store
 from .verifying import Verifier
 
@@ -89,7 +89,7 @@ class Scrub:
 
     async def _pass(self) -> None:
         began_s = time.monotonic()
-        pace = Pace(self._bytes_per_s)
+        pace = Throttle(self._bytes_per_s)
         inspection = Inspection(
             self._store, self._catalogue, note=NOTE, everything=True, verifier=self._verifier, pace=pace
         )

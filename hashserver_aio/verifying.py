@@ -158,6 +158,8 @@ class Verifier:
         try:
             arrival = Arrival(stored.checksum, stored.place, stored.form, known, others)
             await self._catalogue.record(arrival)
+            if not await asyncio.to_thread(stored.is_in_place):  # deleted before the row was there
+                await self._forget(stored.checksum)
         except (StoreFailed, Busy) as error:
             log.warning("%s is good, but not catalogued: %s", stored.checksum, error)
 

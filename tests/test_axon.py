@@ -188,6 +188,8 @@ NO_LISTS = {
     b"{": "Invalid JSON content.",
     b"\xff": "Invalid JSON content.",
     b"[" * 100_000: "Invalid JSON content.",
+    b"[%b]" % b",".join([b"[]"] * 100_000): "SchemaViolation: mesg='data.sha256s must hold SHA-256 only' "
+    "name='data.sha256s'",
     b"[]": "SchemaViolation: mesg='data must be object' name='data'",
     b"{}": "SchemaViolation: mesg=\"data must contain ['sha256s'] properties\" name='data'",
     b'{"sha256s": [], "x": 1}': "SchemaViolation: mesg=\"data must not contain {'x'} properties\" "

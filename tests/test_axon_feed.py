@@ -7,9 +7,11 @@ import contextlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from hashserver_aio.catalogue import Held
 from hashserver_aio.server.keys import BUFFERS
 
 from .axon import API, by, items, lines, put, refusal, result, sha256
@@ -107,6 +109,26 @@ async def test_another_feed(client: Client, directory: Path) -> None:
     assert (await refusal(answer))[:2] == (409, "FeedChanged")
 
 
+async def test_history_of_another_catalogue(client: Client, directory: Path, monkeypatch: Any) -> None:
+    """A history whose catalogue was lost in the middle does not look as if it had come to its end."""
+    for number in range(3):
+        await put(client, b"%d" % number)
+    assert client.app is not None
+    catalogue = client.app[BUFFERS].catalogue
+    ordinary, asked = catalogue.history, []
+
+    def lost(after: tuple[int, int], until_ms: int) -> list[Held]:
+        asked.append(after)
+        if len(asked) > 1:
+            for path in (directory / ".hashserver-aio").glob("catalogue.sqlite*"):
+                path.unlink()
+        return ordinary(after, until_ms)
+
+    monkeypatch.setattr(catalogue, "history", lost)
+    kind, error = (await lines(client, "history"))[-1]
+    assert (kind, error["code"]) == ("error", "FeedChanged")
+
+
 async def test_stopping(start_client: ClientFactory) -> None:
     """A server that stops does not let a follower take that for the end."""
     client = await start_client()
@@ -134,7 +156,8 @@ async def test_follower_leaves(client: Client) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["offset=-1", "offset=x", "offset=1.5", "offset=", "offset=" + "9" * 30, "wait=maybe", "timeout=-1",
+    ["offset=-1", "offset=x", "offset=1.5", "offset=", "offset=" + "9" * 30, f"offset={2**62 + 1}",
+     "wait=maybe", "timeout=-1",
      "timeout=nan", "timeout=inf", "timeout=x"],
 )  # fmt: skip
 async def test_bad_arguments(client: Client, query: str) -> None:

@@ -122,11 +122,49 @@ async def test_against_writers(client: Client) -> None:
         deletions = [client.delete(path) for _ in range(4)]
         answers = await asyncio.gather(*puts, *deletions)
         assert {answer.status for answer in answers} <= {200, 201, 404}
+        listed = len(seqs(client))  # before anybody asks for it, which would mend the list
         there = (await client.get(path)).status == 200
-        assert len(seqs(client)) == int(there)
+        assert listed == int(there)
         # 200, too, where the last of several writers was not the last one catalogued.
         assert (await client.put(path, data=b"hello")).status in ((200, 201) if there else (200,))
         assert (await client.delete(path)).status == 200
+
+
+@pytest.mark.parametrize("is_held", [False, True])
+async def test_no_phantoms(client: Client, is_held: bool) -> None:
+    """Buffers deleted in the very moment that they are stored are not listed as held for ever."""
+    assert client.app is not None
+
+    async def race(body: bytes) -> None:
+        path = "/" + name(body)
+        if is_held:
+            await client.put(path, data=body)
+        await asyncio.gather(client.put(path, data=body), client.delete(path), client.delete(path))
+
+    for begin in range(0, 200, 20):
+        await asyncio.gather(*(race(b"%d" % number) for number in range(begin, begin + 20)))
+    buffers = client.app[BUFFERS]
+    listed = [held.checksum for held in buffers.catalogue.feed(0).held]
+    assert all(await buffers.has(listed, promised=False))
+    assert buffers.catalogue.totals().count == len(listed)
+
+
+@pytest.mark.parametrize(
+    "record", ['{"version": 99}', '{"version": 1, "algorithm": "sha-256", "layout": "flat"}']
+)
+async def test_another_directory(client: Client, directory: Path, record: str) -> None:
+    """In a directory that has become one of another format nothing is deleted, and no path is told."""
+    path = "/" + await stored(client, b"hello")
+    write(directory / ".hashserver-aio" / "format", record)
+    answer = await client.delete(path)
+    assert answer.status == 503 and str(directory) not in await answer.text()
+    assert (await client.get(path)).status == 200
+
+
+def write(path: Path, text: str) -> None:
+    """Change a file that can't be written."""
+    path.unlink()
+    path.write_text(text)
 
 
 def refused(*options: str, **env: str) -> str:

@@ -25,7 +25,10 @@ class Connection:
 
     def is_replaced(self) -> bool:
         """Tell whether another file, or none, is in the place of the one that is open."""
-        return self._connection is not None and _inode(self._path) != self._inode
+        try:
+            return self._connection is not None and _inode(self._path) != self._inode
+        except OSError:
+            return False
 
     def current(self) -> sqlite3.Connection | None:
         """Give the connection; None where there is no catalogue yet."""
@@ -68,10 +71,10 @@ class Connection:
 
 
 def _inode(path: str) -> int:
-    """Give a file's number; 0 where there is none."""
+    """Give a file's number; 0 where there is none. Raises: OSError, where that can't be told."""
     try:
         return os.stat(path).st_ino
-    except OSError:
+    except FileNotFoundError:
         return 0
 
 

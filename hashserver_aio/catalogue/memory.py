@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
+from bisect import bisect_left
 from collections import OrderedDict
-from itertools import islice
 
 from ..checksums import Checksum, Digests, Hashset
 from ..settings import Limits
@@ -15,7 +15,7 @@ from . import Arrival, Held, IsAbsent, Known, Page, Totals
 MAX_FILES = 200_000
 """Some 120 MB at most; a file that fell out is hashed once more, and its buffer comes anew."""
 
-PAGE = 1000
+PAGE = 250
 
 
 class MemoryCatalogue:
@@ -113,17 +113,24 @@ class MemoryCatalogue:
 
     def feed(self, first_seq: int) -> Page:
         """Give the next page of what is held, in the order of arrival, from a number on."""
-        first_seq = max(1, first_seq)
-        after = min(first_seq + PAGE, self._seq + 1)
-        found = (self._arrivals.get(seq) for seq in range(first_seq, after))
-        return Page(self._feed_id, [held for held in found if held is not None], max(first_seq, after))
+        found = self._from(max(1, first_seq))
+        next_seq = found[-1].seq + 1 if len(found) == PAGE else max(1, first_seq, self._seq + 1)
+        return Page(self._feed_id, found, next_seq)
+
+    def _from(self, first_seq: int) -> list[Held]:
+        seqs = list(self._arrivals)
+        begin = bisect_left(seqs, first_seq)
+        return [self._arrivals[seq] for seq in seqs[begin : begin + PAGE]]
 
     def history(self, after: tuple[int, int], until_ms: int) -> list[Held]:
         """Give what came, in the order of time; of what left, nothing is known any more."""
         since_ms, last_seq = after
-        found = (self._arrivals.get(seq) for seq in range(last_seq + 1, self._seq + 1))
-        rows = (held for held in found if held is not None and since_ms <= held.added_ms < until_ms)
-        return list(islice(rows, PAGE))
+        while found := self._from(last_seq + 1):
+            rows = [held for held in found if since_ms <= held.added_ms < until_ms]
+            if rows:
+                return rows
+            last_seq = found[-1].seq
+        return []
 
     # -- limits
 

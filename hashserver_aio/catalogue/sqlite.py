@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 READ_TIMEOUT_S = 0.1
 """How long a read may hold up the event loop while another server makes the file; else it gives up."""
 
-PAGE = 1000
-"""Rows that are looked at in one read of the feed: a millisecond."""
+PAGE = 250
+"""Rows that are looked at in one read of the feed: with the wording, some milliseconds."""
 
 RESERVED_MS = 600_000
 """Only what is whole and verified is reserved for: to commit it takes seconds, on the slowest disk."""
@@ -176,7 +176,8 @@ class SqliteCatalogue:
             yield self._reader.current()
         except (sqlite3.Error, OSError) as error:
             self._reader.close()
-            raise StoreFailed(f"the catalogue can't be read: {error}") from None
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise StoreFailed(f"the catalogue can't be read: {reason}") from None
 
     def note(self, key: str) -> str:
         """Give what was noted under a key."""

@@ -127,12 +127,12 @@ class Writer:
                     time.sleep(0.02)  # SQLite itself does not wait while two servers make the file
                     continue
                 if not again:
-                    raise StoreFailed(f"the catalogue can't be written: {error}") from None
+                    raise StoreFailed(f"the catalogue can't be written: {_why(error)}") from None
                 again = False
                 if replaced:
                     continue
                 if not _has_code(error, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-                    raise StoreFailed(f"the catalogue can't be written: {error}") from None
+                    raise StoreFailed(f"the catalogue can't be written: {_why(error)}") from None
                 self._move_aside(error)
 
     def _try(self, writes: list[Write]) -> list[Any]:
@@ -147,7 +147,7 @@ class Writer:
         except _OF_A_ROW as error:
             self._connection.close()
             raise _Refused(str(error)) from error
-        except (sqlite3.Error, OSError, StoreFailed):
+        except (sqlite3.Error, OSError, HashserverError):
             raise
         except Exception as error:  # a write of ours went wrong: the thread must live on
             self._connection.close()
@@ -167,6 +167,11 @@ class Writer:
         for ending in ("", "-wal", "-shm"):
             with contextlib.suppress(OSError):
                 os.rename(self._path + ending, aside + ending)
+
+
+def _why(error: Exception) -> str:
+    """Say what went wrong, without a path."""
+    return str(error.strerror) if isinstance(error, OSError) else str(error)
 
 
 def _settle(done: asyncio.Future[Any], outcome: object) -> None:

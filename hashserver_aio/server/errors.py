@@ -77,7 +77,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def _words_for(request: web.Request) -> Words:
-    return axon.WORDS if request.rel_url.raw_path.startswith(axon.BASE) else words.WORDS
+    return axon.WORDS if request.path.startswith(axon.BASE) else words.WORDS
 
 
 def _refusal(request: web.Request, error: e.HashserverError) -> web.Response:
@@ -85,6 +85,8 @@ def _refusal(request: web.Request, error: e.HashserverError) -> web.Response:
     if status >= 500:
         level = logging.INFO if isinstance(error, e.LimitReached) else logging.ERROR
         log.log(level, "%s: %s", type(error).__name__, error)
+    if isinstance(error, e.FormatConflict | e.CannotStart):  # which name paths, for who starts a server
+        error = type(error)("the directory has become one of another format")
     response = _words_for(request).refusal(request, error, status)
     if isinstance(error, e.UploadCut):
         response.force_close()  # the rest of the request would only be thrown away

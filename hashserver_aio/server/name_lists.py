@@ -31,17 +31,17 @@ async def parse_names(body: bytes) -> list[Checksum]:
     """
     if len(body) <= SLICE_BYTES:
         return _parsed(body)
-    _refuse_short_names(body)
+    if has_short_names(body):
+        raise BadNameList("list_type", "Input should be a valid list of names")
     names = await _parsed_in_slices(body)
     if names is None:  # it is wrong, or unusual: all of it at once tells
         return await asyncio.to_thread(_parsed, body)
     return names
 
 
-def _refuse_short_names(body: bytes) -> None:
-    """Refuse 16 MiB of something else, which would take seconds and hundreds of megabytes."""
-    if body.count(b",") > len(body) // MIN_BYTES_A_NAME:
-        raise BadNameList("list_type", "Input should be a valid list of names")
+def has_short_names(body: bytes) -> bool:
+    """Tell 16 MiB of something else from a list: it would take seconds and hundreds of megabytes."""
+    return body.count(b",") > len(body) // MIN_BYTES_A_NAME
 
 
 def _parsed(body: bytes) -> list[Checksum]:

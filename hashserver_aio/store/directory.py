@@ -21,7 +21,7 @@ from .admission import settle_format
 from .encodings import plain_pieces
 from .files import COMMIT_LOCK, OWN_FOLDER, Form, Identity, StoredFile, open_stored
 from .filesystem import follow_group, has_room, is_network, sync_folder
-from .format import Format, layout_of, read_format, record_format, write_marker
+from .format import Format, layout_of, record_format, write_marker
 from .layout import Place, places
 from .locks import is_locked, remove_shown
 from .presence import held, size_of
@@ -33,7 +33,7 @@ from .streaming import StreamedUpload, feed
 from .temps import TempFolder
 from .threads import Threads
 from .uploads import FOLDER_MODE, Target, Upload
-from .usable import refuse_gone, why_unusable
+from .usable import is_mounted, refuse_gone, refuse_other, why_unusable
 
 log = logging.getLogger(__name__)
 
@@ -188,16 +188,11 @@ class DirectoryStore:
         if not all(key in searched and os.path.isdir(searched[key]) for key in places):
             return False
         try:
-            return (not places or self._is_there()) and not self._present([checksum])
+            where = self._settings.directory, self._device
+            there = not places or is_mounted(*where, writable=self.writable)
+            return there and not self._present([checksum])
         except (OSError, FormatConflict, StoreFailed):
             return False
-
-    def _is_there(self) -> bool:
-        """Tell whether the disk is mounted that held something."""
-        directory = self._settings.directory
-        if self.writable:
-            return read_format(directory) is not None
-        return os.stat(directory).st_dev == self._device
 
     def why_unusable(self) -> str | None:
         """Tell in a sentence why the directory can't be used now; None if it can."""
@@ -250,8 +245,11 @@ class DirectoryStore:
 
     async def remove(self, checksum: Checksum) -> bool:
         """Remove a buffer in all its forms; what lies in an extra directory stays."""
-        lock, fsync = self._target.lock, self._settings.fsync
-        return await self._threads.disk(remove_forms, checksum, self._places, lock, fsync=fsync)
+        return await self._threads.disk(self._remove, checksum)
+
+    def _remove(self, checksum: Checksum) -> bool:
+        refuse_other(self._settings.directory, self._device, self.format)
+        return remove_forms(checksum, self._places, self._target.lock, fsync=self._settings.fsync)
 
     async def quarantine(self, stored: StoredFile) -> bool:
         """Put a corrupt file aside, if it is ours, old enough and nobody is writing it."""

@@ -24,8 +24,9 @@ def remove_forms(checksum: Checksum, places: Sequence[Place], lock: str, *, fsyn
     with commit_lock(lock, checksum):
         removed = [_unlinked(place.path(checksum, form)) for form in FORMS]
         _unlinked(place.sidecar(checksum))
-        if any(removed) and fsync:
-            sync_folder(place.folder(checksum))
+        if fsync:  # also where nothing was left to remove: the sync may have failed the last time
+            with contextlib.suppress(FileNotFoundError):
+                sync_folder(place.folder(checksum))
     if not any(removed) and any(held(other, [checksum]) for other in places[1:]):
         raise ReadOnly(f"{checksum} lies in an extra directory, which is only read")
     return any(removed)

@@ -21,6 +21,23 @@ def refuse_gone(directory: Path, device: int) -> None:
         raise StoreFailed("the disk below the directory was unmounted")
 
 
+def refuse_other(directory: Path, device: int, format_: Format) -> None:
+    """Refuse to change a directory that is not the one that was opened, or has become another one.
+
+    Raises: StoreFailed, FormatConflict; OSError.
+    """
+    refuse_gone(directory, device)
+    if read_format(directory) not in (None, format_):
+        raise FormatConflict("the directory has become one of another format")
+
+
+def is_mounted(directory: Path, device: int, *, writable: bool) -> bool:
+    """Tell whether the disk is there that held something. Raises: OSError, FormatConflict."""
+    if writable:
+        return read_format(directory) is not None
+    return os.stat(directory).st_dev == device
+
+
 def why_unusable(
     directory: Path, places: Sequence[Place], device: int, format_: Format, *, writable: bool
 ) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from ...errors import BadBody, BadChecksum, BadNameList
-from ..name_lists import MAX_LIST_BYTES, SLICE_BYTES, parse_names
+from ..name_lists import MAX_LIST_BYTES, SLICE_BYTES, has_short_names, parse_names
 from ..receive import read_whole
 
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -35,6 +35,8 @@ async def read_sha256s(request: web.Request) -> Sequence[str]:
     body = await read_whole(request, MAX_LIST_BYTES)
     if len(body) <= SLICE_BYTES:
         return _sha256s(body)
+    if has_short_names(body):
+        raise violation("data.sha256s", "must hold SHA-256 only")
     usual = _LONG_LIST.fullmatch(body)
     if usual is not None and usual[1] == usual[1].lower():
         try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ...blobs import Blob
 from ...buffers import Buffers
-from ...checksums import Checksum
 from ..columns import AXON, REQUESTS
 from ..fast_path import Door, Wording
 from ..headers import text_head, whole_head
@@ -15,11 +14,6 @@ AS_ATTACHMENT = {"Content-Disposition": "attachment"}
 _OK = REQUESTS[AXON, "GET", "200"]
 _HELD = worded({"status": "ok", "result": True}).encode()
 _IS_HELD = Wording(text_head(CONTENT_TYPE, len(_HELD)), _HELD)
-
-
-def find(buffers: Buffers, sha256: str) -> Checksum | None:
-    """Find what the store calls the buffer of a SHA-256; None where none is catalogued."""
-    return buffers.named(sha256)
 
 
 def _whole(blob: Blob) -> Wording:
@@ -35,6 +29,6 @@ def _start(path: str) -> bytes:
 
 
 DOORS = (
-    Door(_start("by"), b"by", _OK, find, _whole, negotiates=False),
-    Door(_start("has"), b"has", _OK, find, _is_held, negotiates=False),
+    Door(_start("by"), b"by", _OK, Buffers.named, _whole, negotiates=False),
+    Door(_start("has"), b"has", _OK, Buffers.named, _is_held, negotiates=False),
 )

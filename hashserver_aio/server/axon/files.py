@@ -18,7 +18,7 @@ from ..watched import watch
 from .bodies import read_sha256s
 from .doors import AS_ATTACHMENT
 from .names import SHA256, Right, allowed, checksum_of, sha256_in
-from .words import BASE, ok
+from .words import BASE, ok, ok_list
 
 PUT, DEL = f"{BASE}axon/files/put", f"{BASE}axon/files/del"
 HAS, BY = f"{BASE}axon/files/has/sha256/{SHA256}", f"{BASE}axon/files/by/sha256/{SHA256}"
@@ -89,7 +89,7 @@ async def delete_many(request: web.Request) -> web.Response:
     for name in names:
         answers.append([name, name.lower() in deleted])
         deleted.discard(name.lower())  # named once more, it was not held any more
-    return ok(answers)
+    return await ok_list(answers)
 
 
 async def _deleted(request: web.Request, sha256s: Sequence[str]) -> set[str]:

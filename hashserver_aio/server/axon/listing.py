@@ -5,23 +5,37 @@ The Axon counts from 0 what the catalogue counts from 1.
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from aiohttp import web
 
 from ...catalogue import Held, Page
-from ...errors import BufferNotFound, FeedChanged
+from ...errors import BadBody, BufferNotFound, FeedChanged
 from ..keys import BUFFERS
 from ..receive import admit, expect_later
 from .bodies import read_sha256s
 from .files import hashset_as_json
 from .names import SHA256, Right, allowed, checksum_of, sha256_in
-from .parts import parts_of
+from .parts import parts_of, refuse_no_parts
 from .queries import flag, number, seconds
 from .streams import Lines, line, stream
-from .words import BASE, ok
+from .words import BASE, ok, ok_list
 
 AXON = f"{BASE}axon"
+
+END_SEQ = 2**62
+"""Behind all that ever came: a page from here has only its feed's identity."""
+
+CALM_S = 0.03
+"""A follower takes what comes in this time together: a busy server has better things to do than to
+tell each of many followers of each arrival by itself."""
+
+SLICE_NAMES = 200
+"""Names looked up, each in some 15 us, before others have a turn."""
+
+MAX_PARTS = 10_000
+"""So many buffers may come in one body."""
 
 
 def routes() -> list[web.RouteDef]:
@@ -66,24 +80,29 @@ async def wants(request: web.Request) -> web.Response:
     """Tell which of a list of buffers are not held."""
     buffers, names = request.app[BUFFERS], await read_sha256s(request)
     checksums = {}
-    for name in dict.fromkeys(names):
+    for count, name in enumerate(dict.fromkeys(names)):
+        if count % SLICE_NAMES == 0:
+            await asyncio.sleep(0)
         try:
             checksums[name] = checksum_of(request, name.lower())
         except BufferNotFound:
             continue
     held = await buffers.has(list(checksums.values()), promised=False)
     found = {name for name, is_held in zip(checksums, held, strict=True) if is_held}
-    return ok([name for name in names if name not in found])
+    return await ok_list([name for name in names if name not in found])
 
 
 async def puts(request: web.Request) -> web.Response:
     """Store every part of a multipart body: size and SHA-256 of each, once all are stored."""
+    refuse_no_parts(request)
     await admit(request)
-    stored = []
+    stored: list[list[object]] = []
     async for body in parts_of(request):
+        if len(stored) == MAX_PARTS:
+            raise BadBody(f"a body may have {MAX_PARTS} parts at most")
         added = await request.app[BUFFERS].intake.add(body)
         stored.append([added.size, added.sha256.hex()])
-    return ok(stored)
+    return await ok_list(stored)
 
 
 # -- the feed ------------------------------------------------------------------------------------
@@ -119,14 +138,14 @@ class _Feed:
             lines += [line("item", [held.seq - 1, _item(held)]) for held in page.held if held.sha256]
             moved = page.next_seq - 1 > self.offset
             self.offset = page.next_seq - 1
-            if lines or not self._is_told:
-                yield lines
+            yield lines
             if moved:
                 since_s = time.monotonic()
             elif not self._waits or (rest_s := self._timeout_s - (time.monotonic() - since_s)) <= 0:
                 return
             else:
                 await self._buffers.wait_for_any(rest_s)
+                await asyncio.sleep(min(CALM_S, rest_s))
 
     def _next_page(self) -> Page:
         """Raises: FeedChanged, StoreFailed."""
@@ -151,7 +170,13 @@ async def history(request: web.Request) -> web.StreamResponse:
 
 async def _history(request: web.Request, tick: int, until_ms: int) -> Lines:
     catalogue, after = request.app[BUFFERS].catalogue, (tick, 0)
-    while found := catalogue.history(after, until_ms):
+    feed_id = catalogue.feed(END_SEQ).feed_id
+    while True:
+        found = catalogue.history(after, until_ms)
+        if catalogue.feed(END_SEQ).feed_id != feed_id:
+            raise FeedChanged("the catalogue was lost meanwhile: begin anew")
+        if not found:
+            return
         yield [line("item", [held.added_ms, _item(held)]) for held in found if held.sha256]
         after = (found[-1].added_ms, found[-1].seq)
 

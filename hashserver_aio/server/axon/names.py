@@ -13,7 +13,6 @@ from ...checksums import Checksum, parse_checksum
 from ...errors import BufferNotFound, NotAuthenticated, NotPermitted
 from ..access import principal_of
 from ..keys import BUFFERS
-from .doors import find
 
 SHA256 = "{sha256:.*}"
 """The end of a path that names a buffer; whatever it is, it is this face that answers."""
@@ -76,7 +75,7 @@ def checksum_of(request: web.Request, sha256: str) -> Checksum:
 
     Raises: BufferNotFound, where none is catalogued.
     """
-    checksum = find(request.app[BUFFERS], sha256)
+    checksum = request.app[BUFFERS].named(sha256)
     if checksum is None:
         raise BufferNotFound(sha256)
     return checksum

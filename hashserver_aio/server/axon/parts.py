@@ -73,13 +73,17 @@ async def _held(part: BodyPartReader) -> AsyncIterator[PartBody]:
         await body.close()
 
 
+def refuse_no_parts(request: web.Request) -> None:
+    """Refuse a body that is not said to have parts. Raises: BadBody."""
+    if not request.content_type.startswith("multipart/"):
+        raise BadBody("buffers are taken as parts of a multipart/form-data body")
+
+
 async def parts_of(request: web.Request) -> AsyncIterator[PartBody]:
     """Yield the parts of a body; each is to be read to its end before the next.
 
     Raises: BadBody, UploadCut.
     """
-    if not request.content_type.startswith("multipart/"):
-        raise BadBody("buffers are taken as parts of a multipart/form-data body")
     try:
         reader = await request.multipart()
     except _MALFORMED:

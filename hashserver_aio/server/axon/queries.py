@@ -8,13 +8,15 @@ from aiohttp import web
 
 from ...errors import BadArgument
 
+MAX_NUMBER = 2**62
+
 
 def number(request: web.Request, name: str, default: int) -> int:
     """Read a whole number. Raises: BadArgument."""
     text = request.query.get(name)
     if text is None:
         return default
-    if not text.isascii() or not text.isdigit() or len(text) > 19:
+    if not text.isascii() or not text.isdigit() or len(text) > 19 or int(text) > MAX_NUMBER:
         raise BadArgument(f"{name} is a whole number from 0 on, not {text[:50]!r}")
     return int(text)
 

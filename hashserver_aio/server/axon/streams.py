@@ -10,6 +10,7 @@ Whoever does not get that line knows that the answer was cut.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
@@ -50,6 +51,7 @@ async def stream(
             try:
                 async for batch in lines:
                     await _write(response, batch)
+                    await asyncio.sleep(0)  # writing waits only for who does not read
                 last = line("end", end())
             except HashserverError as error:
                 if isinstance(batch, bytes) and not batch.endswith(b"\n"):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from aiohttp import hdrs, web
@@ -28,6 +30,9 @@ CODES: dict[type[e.HashserverError], str] = {
 }
 """The names of the Axon's own errors; of what it does not know, the class's name says it."""
 
+SLICE_ITEMS = 1000
+"""Items of a list that are worded before others have a turn: a millisecond."""
+
 CONTENT_TYPE = "application/json; charset=UTF-8"
 
 CHALLENGE = "Basic realm=synapse"
@@ -40,10 +45,19 @@ def ok(result: object) -> web.Response:
     return _json(HTTPStatus.OK, {"status": "ok", "result": result})
 
 
+async def ok_list(result: Sequence[object]) -> web.Response:
+    """Answer with a list, worded in slices: a long one at once would hold up the event loop."""
+    texts = []
+    for begin in range(0, len(result), SLICE_ITEMS):
+        texts.append(worded(result[begin : begin + SLICE_ITEMS])[1:-1])
+        await asyncio.sleep(0)
+    return ok_worded(f"[{','.join(texts)}]".encode(errors="surrogatepass"))
+
+
 def ok_worded(result: bytes) -> web.Response:
     """Answer with a result that is JSON already."""
     body = b'{"status":"ok","result":%b}' % result
-    return web.Response(body=body, content_type="application/json", charset="UTF-8")
+    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE})
 
 
 def code_of(error: e.HashserverError) -> str:

@@ -106,7 +106,7 @@ async def test_unpack(client: Client) -> None:
     result = [{"status": "ok", "result": [7, {"$float": "inf"}, -1]}]
     for offset in (0, 14):
         assert await ask(client, "unpack", name, fmt=">Hdi", offs=str(offset)) == (200, result)
-    for offset, rest in ((15, 13), (28, 0), (10**18, 0), (10**19 - 1, 0)):
+    for offset, rest in ((15, 13), (28, 0), (10**18, 0), (2**62, 0)):
         answer = await client.get(f"{API}/unpack/{name}", params={"fmt": ">Hdi", "offs": offset})
         wrong = f"Expected 14 bytes but got {rest} bytes"
         assert await refusal(answer) == (400, "BadDataValu", wrong)

@@ -91,6 +91,7 @@ def test_quarantined_once(directory: Path) -> None:
         until("all are answered", lambda: all(ask() for ask in waiting))
         assert {found[0] for ask in waiting if (found := ask())} <= {400, 404}
         assert len(list((directory / ".hashserver-aio" / "quarantine").iterdir())) == 1
+        until("it is logged", lambda: any("moved to quarantine" in line for line in crew.lines))
         assert sum("moved to quarantine" in line for line in crew.lines) == 1
         assert answer(connections[0], "PUT", NAME, BODY) == (200, b"OK")
         assert [answer(connection, "GET", NAME) for connection in connections] == [(200, BODY)] * 2

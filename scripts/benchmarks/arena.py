@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -46,6 +47,7 @@ class Options:
     many: int
     stream_bytes: int
     startup_count: int
+    rows: int
     kinds: frozenset[str]
 
 
@@ -164,6 +166,16 @@ class Arena:
                 file.writelines(series.shared())
             self._large[size] = series, path
         return self._large[size]
+
+    def fill(self, catalogue: Path, count: int) -> None:
+        """Make a catalogue with many rows, by the interpreter that has the package."""
+        scripts = Path(__file__).resolve().parents[1]
+        command = [str(self.peers.python), "-m", "benchmarks.fill", str(catalogue), str(count)]
+        done = subprocess.run(
+            command, env=os.environ | {"PYTHONPATH": str(scripts)}, capture_output=True, text=True
+        )
+        if done.returncode:
+            raise MeasurementFailed(f"the catalogue was not made: {done.stderr[-300:]}")
 
     def check(self, server: Server, name: str) -> bool:
         """Fetch a buffer and compare it with its name; whether this was its first time.

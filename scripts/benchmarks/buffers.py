@@ -22,11 +22,11 @@ NAMED = 64
 class Series:
     """Buffers of one size, numbered from 0."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, algorithm: str = "sha3_256") -> None:
         block = random.Random(size).randbytes(min(BLOCK_BYTES, size))
         self.size = size
         self._block = block
-        self._hash = hashlib.sha3_256()
+        self._hash = hashlib.new(algorithm)
         for piece in self.shared():
             self._hash.update(piece)
 

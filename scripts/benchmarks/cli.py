@@ -65,7 +65,7 @@ def _bench(given: argparse.Namespace) -> int:
     _check_outputs(given)
     server_cores, load_cores = two_cores()
     date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    peers = install(options.kinds, given.cache)
+    peers = install(_needed(cases, options), given.cache.absolute())
     results, began = Results(), time.monotonic()
     with _work(given.dir) as work, ExitStack() as stack, on_cores(load_cores):
         seen = machine.describe(work)
@@ -81,7 +81,7 @@ def _bench(given: argparse.Namespace) -> int:
         seconds=options.seconds,
         took_s=time.monotonic() - began,
         machine=seen,
-        versions=versions(peers, options.kinds),
+        versions=versions(peers, _needed(cases, options)),
     )
     return _deliver(report, given)
 
@@ -115,8 +115,13 @@ def _options(given: argparse.Namespace) -> Options:
         many=given.many,
         stream_bytes=given.stream_size,
         startup_count=given.startup_count,
+        rows=given.rows,
         kinds=kinds,
     )
+
+
+def _needed(cases: list[Case], options: Options) -> frozenset[str]:
+    return options.kinds & {each.kind for case in cases for each in case.contenders}
 
 
 def _selected(cases: list[Case], patterns: list[str] | None) -> list[Case]:
@@ -180,6 +185,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--startup-count", type=_count, default=1_000_000, metavar="N",
         help="buffers in the directory of the start-up case (default: %(default)s)")  # fmt: skip
+    add("--rows", type=_count, default=10_000_000, metavar="N",
+        help="rows in the catalogue of the case of many rows (default: %(default)s)")  # fmt: skip
     add("--dir", type=Path, default=Path(), help="where to write; its disk counts (default: this folder)")
     add("--cache", type=Path, default=CACHE, help="where the peers are installed (default: %(default)s)")
     add("--json", type=Path, metavar="FILE", help="write every value")

@@ -16,7 +16,7 @@ import statistics
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,11 @@ UNCOUNTED = 512
 """Answers before the clock starts: by then the folders are made and the threads run."""
 
 
-def head(method: str, path: str, length: int | None = None) -> memoryview:
+def head(method: str, path: str, length: int | None = None, headers: Sequence[str] = ()) -> memoryview:
     """Word the head of a request."""
-    size = "" if length is None else f"Content-Length: {length}\r\n"
-    return memoryview(f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{size}\r\n".encode())
+    size = [] if length is None else [f"Content-Length: {length}"]
+    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", *headers, *size, "", ""]
+    return memoryview("\r\n".join(lines).encode())
 
 
 def figures(totals: Totals) -> Figures:
@@ -50,11 +51,12 @@ def figures(totals: Totals) -> Figures:
 
 def put(job: Job) -> Figures:
     """PUT different buffers of one size for some seconds."""
-    series = Series(job["size"])
+    series = Series(job["size"], job.get("algorithm", "sha3_256"))
     shared = memoryview(b"".join(series.shared()))
+    first = job.get("first", 0)
     ready = [
         (head("PUT", "/" + series.name(number), series.size), memoryview(series.tail(number)))
-        for number in range(job["count"])
+        for number in range(first, first + job["count"])
     ]
     requests: Iterator[Parts] = (deque([first, shared, last]) for first, last in ready)
     return figures(Run(job["port"], requests, job["connections"], STORED).drive(job["seconds"], UNCOUNTED))
@@ -68,12 +70,15 @@ def promise(job: Job) -> Figures:
 
 
 def stream(job: Job) -> Figures:
-    """PUT large buffers, whose shared part lies in a file, by sendfile, numbered from `first`."""
+    """PUT large buffers, whose shared part lies in a file, by sendfile, numbered from `first`.
+
+    They go to `path`, with `headers`, if there is one, else to their names.
+    """
     descriptor = os.open(job["file"], os.O_RDONLY)
     size = os.fstat(descriptor).st_size
     requests: Iterator[Parts] = (
         deque([
-            head("PUT", "/" + name, size + TAIL_BYTES),
+            head("PUT", job.get("path", "/" + name), size + TAIL_BYTES, job.get("headers", ())),
             FilePart(descriptor, 0, size),
             memoryview(Series.tail(number)),
         ])
@@ -140,6 +145,27 @@ def first_byte(job: Job) -> Figures:
     return {"ms": statistics.median(taken) * 1000}
 
 
+def first_lines(job: Job) -> Figures:
+    """Ask for a stream of lines and hang up after the first of them; the time until they are there."""
+    request = head("GET", job["path"])
+    taken: list[float] = []
+    over = time.perf_counter() + job["seconds"]
+    while not taken or time.perf_counter() < over:
+        with socket.create_connection(("127.0.0.1", job["port"]), timeout=60) as connection:
+            began = time.perf_counter()
+            connection.sendall(request)
+            answer = b""
+            while answer.count(b"\n{") < job["lines"]:
+                piece = connection.recv(65536)
+                if not piece:
+                    raise MeasurementFailed(f"{job['lines']} lines did not come: {answer[-200:]!r}")
+                answer += piece
+            taken.append(time.perf_counter() - began)
+        if not answer.startswith(b"HTTP/1.1 200"):
+            raise MeasurementFailed(f"a wrong answer: {answer[:100]!r}")
+    return {"ms": statistics.median(taken) * 1000}
+
+
 def bare_put(job: Job) -> Figures:
     """Create, write, fsync and rename files, one after the other: what a durable PUT can't avoid."""
     directory = Path(job["directory"])
@@ -162,18 +188,19 @@ def bare_put(job: Job) -> Figures:
 
 
 def bare_hash(job: Job) -> Figures:
-    """Hash a file that lies in memory, a megabyte at a time."""
+    """Hash a file that lies in memory, a megabyte at a time, by each of the `algorithms`."""
     data = memoryview(Path(job["file"]).read_bytes())
-    digest = hashlib.sha3_256()
+    digests = [hashlib.new(name) for name in job.get("algorithms", ["sha3_256"])]
     began = time.perf_counter()
     for at in range(0, len(data), BLOCK_BYTES):
-        digest.update(data[at : at + BLOCK_BYTES])
-    digest.hexdigest()
+        for digest in digests:
+            digest.update(data[at : at + BLOCK_BYTES])
     return {"MiB/s": len(data) / 2**20 / (time.perf_counter() - began)}
 
 
 JOBS: dict[str, Callable[[Job], Figures]] = {
-    job.__name__: job for job in (put, promise, stream, get, has, first_byte, bare_put, bare_hash)
+    job.__name__: job
+    for job in (put, promise, stream, get, has, first_byte, first_lines, bare_put, bare_hash)
 }
 
 

@@ -18,6 +18,7 @@ from .peers import wrk as wrk_path
 from .processes import Cores, end, spawn
 
 SCRIPT = Path(__file__).with_name("wrk.lua")
+PUT_SCRIPT = Path(__file__).with_name("wrk_put.lua")
 LONGER_S = 60
 """Who has not answered one request a connection in the usual time gets this long."""
 
@@ -40,16 +41,35 @@ def wrk(
 
     Raises: MeasurementFailed, on any status of 400 or more, a socket error or a timeout.
     """
-    told = _wrk(url, cores, connections, seconds, names, headers)
+    more = [] if names is None else [str(names), str(random.randrange(2**31))]
+    told = _wrk(url, cores, connections, seconds, headers, more)
     if _answers(told, size) < connections:
-        told = _wrk(url, cores, connections, max(LONGER_S, seconds), names, headers)
+        told = _wrk(url, cores, connections, max(LONGER_S, seconds), headers, more)
+    return _figures(told, connections, _answers(told, size))
+
+
+def wrk_put(
+    url: str, cores: Cores, *, connections: int, seconds: int, size: int, headers: tuple[str, ...]
+) -> Figures:
+    """PUT different buffers with wrk, which speaks TLS too.
+
+    Raises: MeasurementFailed, as `wrk`.
+    """
+    # Where the names begin is random: no two runs send the same.
+    told = _wrk(
+        url, cores, connections, seconds, headers, [str(size), str(random.getrandbits(48))], PUT_SCRIPT
+    )
+    return _figures(told, connections, told["requests"])
+
+
+def _figures(told: Figures, connections: int, answers: float) -> Figures:
     bad = {kind: told[kind] for kind in ("status", "socket", "timeout") if told[kind]}
     if bad:
         raise MeasurementFailed(f"errors in {told['requests']:g} requests: {bad}")
-    if _answers(told, size) < 1:
+    if answers < 1:
         raise MeasurementFailed(f"no answer in {LONGER_S} s")
     passed_s = told["microseconds"] / 1e6
-    figures = {"requests/s": _answers(told, size) / passed_s, "load cpu": told["cpu"] / passed_s}
+    figures = {"requests/s": answers / passed_s, "load cpu": told["cpu"] / passed_s}
     if told["requests"] >= connections:
         figures |= {"p50 ms": told["p50"] / 1000, "p99 ms": told["p99"] / 1000}
     return figures
@@ -60,14 +80,18 @@ def _answers(told: Figures, size: int) -> float:
 
 
 def _wrk(
-    url: str, cores: Cores, connections: int, seconds: int, names: Path | None, headers: tuple[str, ...]
+    url: str,
+    cores: Cores,
+    connections: int,
+    seconds: int,
+    headers: tuple[str, ...],
+    more: list[str],
+    script: Path = SCRIPT,
 ) -> Figures:
-    command = [wrk_path(), "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "300s", "-s", str(SCRIPT)]
+    command = [wrk_path(), "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "300s", "-s", str(script)]
     for header in headers:
         command += ["-H", header]
-    command.append(url)
-    if names is not None:
-        command += ["--", str(names), str(random.randrange(2**31))]
+    command += [url, "--", *more]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     text = _finish(spawn(command, cores), None, seconds + 120)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -20,6 +20,12 @@ PACKAGE_FILES = ("hashserver_aio", "setup.py", "setup.cfg", "pyproject.toml", "R
 HASHSERVER = "hashserver==1.1.0"
 """It imports aiofiles without asking for it."""
 
+SYNAPSE = "synapse==2.256.0"
+AXON_SCRIPT = CHECKOUT / "scripts" / "peers" / "axon.py"
+AXON_USERS = {"all": ["axon.get", "axon.has", "axon.upload"]}
+CREDENTIALS = "Authorization: Basic YWxsOnNlY3JldA=="
+"""The user "all" with the password "secret": an Axon always asks for one."""
+
 DEBIAN = {"nginx": "nginx-light", "wrk": "wrk"}
 
 
@@ -30,7 +36,14 @@ class Contender:
     name: str
     kind: str
     options: tuple[str, ...] = ()
+    """`{cache}` in them is the folder that has access file and certificate."""
     cores: int = 1
+    tls: bool = False
+
+    @property
+    def credentials(self) -> tuple[str, ...]:
+        """What has to be sent with each request."""
+        return (CREDENTIALS,) if self.kind == "axon" or "--auth-file" in self.options else ()
 
 
 OURS = Contender("ours", "ours")
@@ -43,7 +56,18 @@ UNSYNCED_TWO_CORES = Contender("ours --no-fsync, 2 cores", "ours", ("--no-fsync"
 ONE_WORKER = Contender("ours --workers 1, 2 cores", "ours", ("--workers", "1"), cores=2)
 TWO_WORKERS = Contender("ours --workers 2, 2 cores", "ours", ("--workers", "2"), cores=2)
 
-KINDS = ("ours", "nginx", "hashserver", "bare")
+_GUARDED = ("--auth-file", "{cache}/access.toml")
+_CERTIFIED = ("--tls-cert", "{cache}/cert.pem", "--tls-key", "{cache}/key.pem")
+AXON = Contender("axon", "axon", tls=True)
+AXON_PLAIN = Contender("axon, no TLS", "axon")
+OPEN = Contender("ours, for everybody", "ours", _CERTIFIED, tls=True)
+OPEN_PLAIN = Contender("ours, for everybody, no TLS", "ours")
+GUARDED = Contender("ours, by password", "ours", (*_GUARDED, *_CERTIFIED), tls=True)
+GUARDED_PLAIN = Contender("ours, by password, no TLS", "ours", _GUARDED)
+GUARDED_UNSYNCED = Contender("ours --no-fsync", "ours", (*_GUARDED, *_CERTIFIED, "--no-fsync"), tls=True)
+GUARDED_PLAIN_UNSYNCED = Contender("ours --no-fsync, no TLS", "ours", (*_GUARDED, "--no-fsync"))
+
+KINDS = ("ours", "nginx", "hashserver", "axon", "bare")
 
 
 @dataclass(frozen=True)
@@ -51,6 +75,7 @@ class Peers:
     """Where the installed programs are."""
 
     venv: Path
+    cache: Path
 
     @property
     def python(self) -> Path:
@@ -67,8 +92,11 @@ class Peers:
         if contender.kind == "hashserver":
             options = ["--hash-algorithm", "sha3-256", "--layout", "prefix"]
             return [self._script("hashserver"), str(directory), "--writable", "--port", str(port), *options]
+        if contender.kind == "axon":
+            return [str(_synapse(self.cache) / "bin" / "python"), str(AXON_SCRIPT), str(directory)]
         own = ["--dir", str(directory), "--writable", "--port", "0"]
-        return [self._script("hashserver-aio"), "run", *own, *contender.options]
+        options = [option.format(cache=self.cache) for option in contender.options]
+        return [self._script("hashserver-aio"), "run", *own, *options]
 
     def _script(self, name: str) -> str:
         return str(self.venv / "bin" / name)
@@ -87,7 +115,29 @@ def install(kinds: Collection[str], cache: Path) -> Peers:
         for name in PACKAGE_FILES:
             _copy(CHECKOUT / name, Path(copy) / name)
         _run([str(venv / "bin" / "pip"), "install", "-q", HASHSERVER, "aiofiles", copy])
-    return Peers(venv)
+    if "axon" in kinds:
+        _install_axon(cache, venv)
+    return Peers(venv, cache)
+
+
+def _synapse(cache: Path) -> Path:
+    return cache / f"{SYNAPSE.replace('==', '-')}-{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def _install_axon(cache: Path, venv: Path) -> None:
+    """Install it apart, with what makes ours ask for credentials and speak TLS as it does."""
+    synapse = _synapse(cache)
+    if not (synapse / "complete").exists():
+        _run([sys.executable, "-m", "venv", "--clear", str(synapse)])
+        _run([str(synapse / "bin" / "pip"), "install", "-q", SYNAPSE])
+        (synapse / "complete").touch()
+    access = cache / "access.toml"
+    access.unlink(missing_ok=True)
+    add = [str(venv / "bin" / "hashserver-aio"), "auth", "add", "all", "--password-stdin"]
+    _run([*add, "-p", "read", "-p", "write", "--auth-file", str(access)], given="secret\n")
+    certificate = ["-keyout", str(cache / "key.pem"), "-out", str(cache / "cert.pem"), "-days", "3650"]
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:4096", "-nodes", "-subj", "/CN=127.0.0.1"]
+    _run([*made, *certificate])
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -111,9 +161,9 @@ def _install_debian(program: str) -> None:
     _run(["apt-get", "install", "-q", "-y", "--no-install-recommends", package], env)
 
 
-def _run(command: Sequence[str], env: dict[str, str] | None = None) -> None:
+def _run(command: Sequence[str], env: dict[str, str] | None = None, given: str = "") -> None:
     say(" ".join(command))
-    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    done = subprocess.run(command, env=env, input=given, capture_output=True, text=True)
     if done.returncode:
         raise BenchError(f"{command[0]} failed: {(done.stderr or done.stdout).strip()[-2000:]}")
 
@@ -144,6 +194,8 @@ def versions(peers: Peers, kinds: Collection[str]) -> dict[str, str]:
     if "nginx" in kinds:
         asked = subprocess.run([_found("nginx"), "-v"], capture_output=True, text=True)
         found["nginx"] = asked.stderr.strip().rpartition("/")[2]
+    if "axon" in kinds:
+        found["synapse"] = SYNAPSE.partition("==")[2]
     asked = subprocess.run([wrk(), "-v"], capture_output=True, text=True)
     found["wrk"] = asked.stdout.split()[1] if asked.stdout else "?"
     return found

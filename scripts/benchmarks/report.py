@@ -50,11 +50,12 @@ PACKAGES = (
     "starlette",
     "uvicorn",
     "uvloop",
+    "synapse",
     "nginx",
     "wrk",
 )
 
-KINDS = ("ours", "nginx", "hashserver", "bare")
+KINDS = ("ours", "nginx", "hashserver", "axon", "bare")
 PEERS = KINDS[1:]
 
 

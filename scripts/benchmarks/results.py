@@ -162,7 +162,7 @@ def _ratio_text(ratio: float) -> str:
 
 
 def _peak_lines(cases: list[Case], results: Results) -> list[Line]:
-    peaks = {kind: results.peak(kind) for kind in ("ours", "nginx", "hashserver")}
+    peaks = {kind: results.peak(kind) for kind in ("ours", "nginx", "hashserver", "axon")}
     ours = peaks["ours"]
     if ours is None:
         return []

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -17,12 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .failures import MeasurementFailed
-from .peers import Contender, Peers
+from .peers import AXON_USERS, Contender, Peers
 from .processes import Cores, end, spawn, wait_until
 
 START_S = 60.0
 
-_URL = re.compile(r" on http://[^\s\"]*:([0-9]+)")
+_URL = re.compile(r" on https?://[^\s\"]*:([0-9]+)")
 
 NGINX = """\
 {user}worker_processes 1;
@@ -63,7 +65,8 @@ class Server:
     @property
     def url(self) -> str:
         """The URL that it answers to."""
-        return f"http://127.0.0.1:{self.port}"
+        scheme = "https" if self.contender.tls else "http"
+        return f"{scheme}://127.0.0.1:{self.port}"
 
     @property
     def pid(self) -> int:
@@ -81,7 +84,8 @@ def running(peers: Peers, contender: Contender, directory: Path, cores: Cores) -
     """Run a server on a directory until the context is left."""
     private = Path(tempfile.mkdtemp(prefix="server-", dir=directory.parent))
     try:
-        port = 0 if contender.kind == "ours" else _free_port()
+        is_axon = contender.kind == "axon"
+        port = 0 if is_axon or contender.kind == "ours" else _free_port()
         config = private / "nginx.conf"
         user = "user root;\n" if os.geteuid() == 0 else ""
         config.write_text(NGINX.format(user=user, port=port, directory=directory))
@@ -89,12 +93,13 @@ def running(peers: Peers, contender: Contender, directory: Path, cores: Cores) -
         process = spawn(
             peers.command(contender, directory, port, config),
             cores,
-            stdout=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if is_axon else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if is_axon else subprocess.DEVNULL,
             env=_environment(),
         )
         lines = Lines(process)
         try:
-            port = port or lines.port()
+            port = port or (_port_of_axon(process, contender) if is_axon else lines.port())
             wait_until(lambda: process.poll() is not None or _listens(port), START_S, "no answer")
             if process.poll() is not None:
                 raise MeasurementFailed(f"{contender.name} did not start: {lines.text()}")
@@ -102,6 +107,9 @@ def running(peers: Peers, contender: Contender, directory: Path, cores: Cores) -
         finally:
             end(process)
             lines.close()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
     finally:
         shutil.rmtree(private, ignore_errors=True)
 
@@ -147,6 +155,20 @@ class Lines:
             self._process.stderr.close()
 
 
+def _port_of_axon(process: subprocess.Popen[str], contender: Contender) -> int:
+    """Tell it its users; the port that it says.
+
+    Raises: MeasurementFailed.
+    """
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write(json.dumps(AXON_USERS) + "\n")
+    process.stdin.flush()
+    line = process.stdout.readline()
+    if not line:
+        raise MeasurementFailed(f"{contender.name} did not start")
+    return int(json.loads(line)["https" if contender.tls else "http"])
+
+
 def _environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith("HASHSERVER_")}
 
@@ -164,6 +186,15 @@ def _listens(port: int) -> bool:
     return True
 
 
+def _connection(server: Server, timeout_s: float) -> http.client.HTTPConnection:
+    if not server.contender.tls:
+        return http.client.HTTPConnection("127.0.0.1", server.port, timeout=timeout_s)
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # signed by themselves
+    return http.client.HTTPSConnection("127.0.0.1", server.port, timeout=timeout_s, context=context)
+
+
 def ask(
     server: Server,
     method: str,
@@ -176,7 +207,7 @@ def ask(
 
     Raises: MeasurementFailed, if there is no whole answer.
     """
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=timeout_s)
+    connection = _connection(server, timeout_s)
     try:
         connection.request(method, path, body, headers or {})
         answer = connection.getresponse()

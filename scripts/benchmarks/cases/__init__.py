@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..arena import Options
 from ..case import Case
-from . import names, reads, resources, writes
+from . import axon, names, reads, resources, rows, writes
 
 __all__ = ["GROUPS", "all_cases"]
 
@@ -13,10 +13,13 @@ GROUPS = {
     writes.GROUP: writes.ABOUT,
     names.GROUP: names.ABOUT,
     resources.GROUP: resources.ABOUT,
+    axon.GROUP: axon.ABOUT,
+    rows.GROUP: rows.ABOUT,
 }
 """Title and paragraph of each group."""
 
 
 def all_cases(options: Options) -> list[Case]:
     """List every case, in the order in which they run."""
-    return [*reads.cases(options), *writes.cases(options), *names.cases(options), *resources.cases(options)]
+    groups = (reads, writes, names, resources, axon, rows)
+    return [case for group in groups for case in group.cases(options)]

@@ -1,8 +1,8 @@
 """Reading inside buffers: lines, rows, JSON, msgpack, structs.
 
 A reader is pure: it takes pieces of bytes and gives JSON texts, in memory bounded by its longest
-record. None is run in the server's own process on more than a few kilobytes: parsing one record keeps
-the interpreter's lock to its end, in whatever thread, and everybody would wait. `apart.py` runs them.
+record. None is run in the server's own process on more than 2 KiB: parsing one record keeps the
+interpreter's lock to its end, in whatever thread, and everybody would wait. `apart.py` runs them.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import json
 import os
 import resource
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from ..errors import BadContent, BadJson, HashserverError, RecordTooLong
 from . import READERS, Reader
@@ -33,6 +33,8 @@ OUTCOMES = {error.__name__: error for error in (BadContent, BadJson, RecordTooLo
 
 WHOLE = "whole"
 
+Outcome = tuple[str, str]
+
 Frame = tuple[str, str]
 """What stands before and after the JSON of each record."""
 
@@ -48,12 +50,23 @@ def main(wish: str) -> None:
     most = BASE_BYTES + BYTES_A_BYTE * reader.limit_bytes
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     with open(1, "wb", buffering=PIECE_BYTES) as out:
-        outcome = [WHOLE, ""]
-        try:
-            out.writelines(texts(reader, _pieces(), size, frame))
-        except HashserverError as error:
-            outcome = [type(error).__name__, str(error)]
+        outcome = read(reader, _pieces(), size, frame, out.writelines)
     os.write(2, json.dumps(outcome).encode())
+
+
+def read(
+    reader: Reader,
+    pieces: Iterable[bytes],
+    size: int,
+    frame: Frame,
+    write: Callable[[Iterable[bytes]], object],
+) -> Outcome:
+    """Write what is read, and tell how it ended: WHOLE, or one of OUTCOMES and its message."""
+    try:
+        write(texts(reader, pieces, size, frame))
+    except HashserverError as error:
+        return type(error).__name__, str(error)
+    return WHOLE, ""
 
 
 def texts(reader: Reader, pieces: Iterable[bytes], size: int, frame: Frame) -> Iterator[bytes]:

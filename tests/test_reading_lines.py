@@ -35,6 +35,8 @@ def as_python(data: bytes, errors: str) -> io.TextIOWrapper:
 @given(st.one_of(TEXT, BROKEN), CUTS, LENIENT)
 @example(b"a\r\nb\rc\n\r", [], "ignore")
 @example(b"\xe2\x82\xac\n", [], "ignore")
+@example(b"a\r\xff\nb", [], "ignore")
+@example(b"a\n\xff", [], "ignore")
 def test_lines_are_those_of_python(data: bytes, cuts: Sequence[int], errors: str) -> None:
     """Lines are what a text file of Python has, whatever the bytes, the pieces and the errors."""
     read = list(read_lines(chunked(data, cuts), errors, MAX_RECORD_BYTES))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar, NoReturn
 
 from ..errors import BadJson
-from .lines import MAX_RECORD_BYTES, check_errors, check_limit, cut, decoded
+from .lines import MAX_RECORD_BYTES, check_errors, check_limit, cut, decoded, kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def read_json_lines(pieces: Iterable[bytes], errors: str, limit_bytes: int) -> I
 
     Raises: BadJson, BadContent, RecordTooLong.
     """
-    for number, line in enumerate(decoded(cut(pieces, limit_bytes), errors), 1):
+    for number, line in enumerate(decoded(cut(kept(pieces, errors), limit_bytes), errors), 1):
         text = line.strip()
         if not text:
             continue

@@ -6,6 +6,7 @@ character, so no character is ever split, wherever the pieces of a file end.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -42,19 +43,28 @@ def read_lines(pieces: Iterable[bytes], errors: str, limit_bytes: int) -> Iterat
 
     Raises: RecordTooLong; BadContent, if `errors` is strict.
     """
-    for line in decoded(cut(pieces, limit_bytes), errors):
+    for line in decoded(cut(kept(pieces, errors), limit_bytes), errors):
         yield line.removesuffix("\n")
+
+
+def kept(pieces: Iterable[bytes], errors: str) -> Iterable[bytes]:
+    r"""Leave out what is ignored before lines are cut: what stands between `\r` and `\n` may be."""
+    return _valid(pieces) if errors == "ignore" else pieces
+
+
+def _valid(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder("utf-8")("ignore")
+    for piece in pieces:  # what its end leaves open is decoded with the next one, or ignored
+        yield decoder.decode(piece).encode()
 
 
 def decoded(lines: Iterable[bytes], errors: str) -> Iterator[str]:
     """Decode lines of UTF-8. Raises: BadContent, if `errors` is strict."""
     for number, line in enumerate(lines, 1):
         try:
-            text = line.decode("utf-8", errors)
+            yield line.decode("utf-8", errors)
         except UnicodeDecodeError as error:
             raise BadContent(f"line {number}: {error}") from None
-        if text:  # a last line may have had nothing but bytes that are ignored
-            yield text
 
 
 def cut(pieces: Iterable[bytes], limit_bytes: int) -> Iterator[bytes]:

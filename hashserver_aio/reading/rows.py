@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from ..errors import BadArgument, BadContent, RecordTooLong
-from .lines import MAX_RECORD_BYTES, check_errors, check_limit, cut, decoded
+from .lines import MAX_RECORD_BYTES, check_errors, check_limit, cut, decoded, kept
 from .wording import to_json
 
 Parameter = str | int | bool | None
@@ -52,7 +52,7 @@ def read_rows(
     `csv.field_size_limit` counts as well; it is one for the whole process.
     Raises: BadContent; RecordTooLong, if a row, with all its lines, is.
     """
-    lines = _LinesOfRow(cut(pieces, limit_bytes), limit_bytes)
+    lines = _LinesOfRow(cut(kept(pieces, errors), limit_bytes), limit_bytes)
     reader = csv_reader(decoded(lines, errors), dialect, parameters)
     try:
         for row in reader:

@@ -194,13 +194,13 @@ async def test_a_client_that_leaves(client: Client, directory: Path) -> None:
     assert open_buffers(directory) and children() - before
     answer.close()
     await until(lambda: not open_buffers(directory) and not children() - before, within_s=10)
-    assert client.server.app[READERS].running == 0  # type: ignore[attr-defined]  # the test server's own
+    assert len(client.server.app[READERS].places) == 0  # type: ignore[attr-defined]  # the test server's own
 
 
 async def test_too_many(start_client: ClientFactory) -> None:
     """When as many buffers are read as may be, the next one is told to come again; a short one is read."""
     client = await start_client()
-    client.server.app[READERS].running = 1000  # type: ignore[attr-defined]  # the test server's own
+    client.server.app[READERS].places.most = 0  # type: ignore[attr-defined]  # the test server's own
     async with client.get(f"{API}/readlines/{await put(client, b'x' * 100_000)}") as answer:
         assert (await refusal(answer))[:2] == (503, "Busy")
         assert answer.headers["Retry-After"] == "5"

@@ -19,7 +19,7 @@ import pytest
 
 from hashserver_aio.errors import BadContent, BadJson, Busy, RecordTooLong, StoreFailed
 from hashserver_aio.reading import MAX_RECORD_BYTES, JsonLines, Lines, Messages, Reader, Rows, Struct
-from hashserver_aio.reading.apart import SHORT_BYTES, Readers
+from hashserver_aio.reading.apart import SHORT_BYTES, Pieces, Readers
 from hashserver_aio.reading.child import texts
 
 from .chunks import Source
@@ -50,9 +50,14 @@ def nothing_is_left() -> Iterator[None]:
     assert not {fd for fd in left if "pipe" in os.readlink(f"/proc/self/fd/{fd}")}
 
 
+def reading(reader: Reader, pieces: Pieces, size: int, readers: Readers | None = None) -> Pieces:
+    """Read where nobody else wants the place."""
+    return (readers or Readers()).read(reader, pieces, size, hang_up=pytest.fail)
+
+
 async def read(reader: Reader, source: Source, size: int | None = None) -> bytes:
     """Read to the end."""
-    batches = Readers().read(reader, source.pieces(), source.size if size is None else size)
+    batches = reading(reader, source.pieces(), source.size if size is None else size)
     return b"".join([batch async for batch in batches])
 
 
@@ -100,9 +105,7 @@ async def test_errors_come_after_what_is_good(
     """All that is good comes first, in whole lines; then the error, as it would be raised here."""
     batches = []
     with pytest.raises(error):
-        async for batch in Readers().read(
-            reader, Source(good * count + bad).pieces(), len(good * count + bad)
-        ):
+        async for batch in reading(reader, Source(good * count + bad).pieces(), len(good * count + bad)):
             batches.append(batch)
     assert b"".join(batches).count(b"\n") == count
     assert b"".join(batches).endswith(b"\n")
@@ -163,10 +166,10 @@ async def test_who_stops_early() -> None:
     """Who closes a reading has the buffer let go at once, most of it unread."""
     source = Source(b"line\n" * 200_000, 1000)
     readers = Readers()
-    async with aclosing(readers.read(Lines(), source.pieces(), source.size)) as batches:
+    async with aclosing(reading(Lines(), source.pieces(), source.size, readers)) as batches:
         assert (await anext(batches)).startswith(b'"line"\n"line"\n')
-        assert readers.running == 1 and not source.closed
-    assert source.closed and readers.running == 0
+        assert len(readers.places) == 1 and not source.closed
+    assert source.closed and len(readers.places) == 0
     assert source.read_bytes < 8_000_000
 
 
@@ -184,7 +187,7 @@ async def test_who_is_cancelled() -> None:
 async def test_who_is_slow() -> None:
     """No more is read than was taken, but for a few megabytes."""
     source = Source(b"line\n" * 200_000, 1000)
-    async with aclosing(Readers().read(Lines(), source.pieces(), source.size)) as batches:
+    async with aclosing(reading(Lines(), source.pieces(), source.size)) as batches:
         await anext(batches)
         await asyncio.sleep(0.5)
         assert source.read_bytes < 8_000_000
@@ -195,7 +198,7 @@ async def test_a_process_that_dies() -> None:
     source = Source(b"line\n" * 200_000, 1000)
     before = children()
     with pytest.raises(StoreFailed, match="ended unexpectedly"):
-        async for _ in Readers().read(Lines(), source.pieces(), source.size):
+        async for _ in reading(Lines(), source.pieces(), source.size):
             for pid in children() - before:
                 os.kill(pid, signal.SIGKILL)
     assert source.closed
@@ -226,7 +229,7 @@ async def test_a_buffer_that_breaks(count: int) -> None:
         raise StoreFailed("the disk is gone")
 
     with pytest.raises(StoreFailed, match="the disk is gone"):
-        async for _ in Readers().read(Lines(), pieces(), 3 * count + 1):
+        async for _ in reading(Lines(), pieces(), 3 * count + 1):
             pass
 
 
@@ -241,14 +244,15 @@ async def test_too_many_at_once() -> None:
     """So many processes and no more: who comes then is told to come again, and may once one has ended."""
     readers = Readers(most=1)
     source = Source(b"line\n" * 200_000, 2)
-    async with aclosing(readers.read(Lines(), source.pieces(), source.size)) as batches:
+    async with aclosing(reading(Lines(), source.pieces(), source.size, readers)) as batches:
         await anext(batches)
         with pytest.raises(Busy):
-            await anext(readers.read(Lines(), source.pieces(), source.size))
+            await anext(reading(Lines(), source.pieces(), source.size, readers))
         assert (
-            b"".join([batch async for batch in readers.read(Lines(), Source(b"a").pieces(), 1)]) == b'"a"\n'
+            b"".join([batch async for batch in reading(Lines(), Source(b"a").pieces(), 1, readers)])
+            == b'"a"\n'
         )
-    assert len([batch async for batch in readers.read(Lines(), source.pieces(), source.size)]) > 1
+    assert len([batch async for batch in reading(Lines(), source.pieces(), source.size, readers)]) > 1
 
 
 async def test_empty() -> None:

@@ -10,13 +10,14 @@ import contextlib
 import json
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import asdict
 from pathlib import Path
 
 from ..errors import Busy, StoreFailed
 from . import Messages, Reader
 from .child import OUTCOMES, WHOLE, Frame, Outcome, read
+from .places import Places
 
 SHORT_BYTES = 2 * 1024
 """Read here, unless it is msgpack: the worst of so many bytes (rows of one number each) take 6 ms in a thread
@@ -49,16 +50,22 @@ class Readers:
     """The processes that read for one server."""
 
     def __init__(self, most: int = MAX_PROCESSES) -> None:
-        self._most = most
-        self.running = 0
+        self.places = Places(most)
 
     async def read(
-        self, reader: Reader, pieces: Pieces, size: int, frame: Frame = ("", "\n")
+        self,
+        reader: Reader,
+        pieces: Pieces,
+        size: int,
+        frame: Frame = ("", "\n"),
+        *,
+        hang_up: Callable[[], None],
     ) -> AsyncGenerator[bytes, None]:
         """Yield what a reader reads in `size` bytes: the JSON of each record in a frame.
 
         Batches end anywhere. Whoever stops early closes the generator; then the process is gone, and
-        `pieces` are closed.
+        `pieces` are closed. `hang_up` is called when the place is needed and no batch was taken for long:
+        it makes the caller stop.
         Raises: Busy; BadContent, BadJson, RecordTooLong, after all that is good before it; StoreFailed
         and what the pieces raise, at any time.
         """
@@ -66,15 +73,12 @@ class Readers:
             async for batch in _read_here(reader, pieces, size, frame):
                 yield batch
             return
-        if self.running >= self._most:
-            raise Busy(f"{self._most} buffers are being read already; try again")
-        self.running += 1
-        try:
+        with self.places.take(hang_up) as place:
             async with contextlib.aclosing(_read_apart(reader, pieces, size, frame)) as batches:
                 async for batch in batches:
+                    place.offer()
                     yield batch
-        finally:
-            self.running -= 1
+                    place.taken()
 
 
 async def _read_here(reader: Reader, pieces: Pieces, size: int, frame: Frame) -> AsyncGenerator[bytes, None]:

@@ -145,17 +145,18 @@ async def begun(request: web.Request, response: web.StreamResponse) -> AsyncIter
         if isinstance(error, RuntimeError) and not _is_closing(request):
             raise
         log.debug("%s hung up on: %r", request.rel_url.raw_path, error)
-        _hang_up(request)
+        hang_up(request)
     except (HashserverError, OSError) as error:
         log.error("%s can't be sent to its end: %s", request.rel_url.raw_path, error)
-        _hang_up(request)
+        hang_up(request)
 
 
 def _is_closing(request: web.Request) -> bool:
     return request.transport is None or request.transport.is_closing()
 
 
-def _hang_up(request: web.Request) -> None:
+def hang_up(request: web.Request) -> None:
+    """Close the connection at once, whatever the client has not taken yet."""
     if request.transport is not None:
         request.transport.abort()
 

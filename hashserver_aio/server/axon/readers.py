@@ -9,6 +9,7 @@ import asyncio
 import csv
 import os
 from contextlib import aclosing
+from functools import partial
 
 from aiohttp import web
 
@@ -16,6 +17,7 @@ from ...blobs import Blob
 from ...reading import MAX_RECORD_BYTES, JsonLines, Lines, Messages, Parameter, Reader, Rows, Struct
 from ...reading.apart import Pieces
 from ..keys import BUFFERS, READERS
+from ..send import hang_up
 from .names import SHA256, Right, allowed, checksum_of, sha256_in
 from .queries import flag, number, only
 from .streams import ITEM, stream
@@ -73,7 +75,9 @@ async def _read(request: web.Request, reader: Reader) -> web.StreamResponse:
     blob = await buffers.open(checksum_of(request, sha256_in(request)))
     try:
         pieces = buffers.store.pieces(blob.stored)
-        return await stream(request, request.app[READERS].read(reader, pieces, blob.size, ITEM))
+        hanging_up = partial(hang_up, request)
+        read = request.app[READERS].read(reader, pieces, blob.size, ITEM, hang_up=hanging_up)
+        return await stream(request, read)
     finally:
         blob.close()
 
@@ -87,7 +91,8 @@ async def unpack(request: web.Request) -> web.Response:
     try:
         size = max(0, min(reader.size, blob.size - offset))
         part = _part(blob, buffers.store.pieces(blob.stored), offset, size)
-        async with aclosing(request.app[READERS].read(reader, part, size, ("", ""))) as batches:
+        read = request.app[READERS].read(reader, part, size, ("", ""), hang_up=partial(hang_up, request))
+        async with aclosing(read) as batches:
             return ok_worded(b"".join([batch async for batch in batches]))
     finally:
         blob.close()

@@ -32,6 +32,7 @@ Nothing here knows HTTP: `server/errors.py` holds the status of each.
       FormatConflict       the directory is of another format than asked for
       CannotStart          the server can't be started as it was told to
       Busy                 too much of something is under way
+        Starved            the server itself lacks files, processes, or its catalogue
 """
 
 from __future__ import annotations
@@ -174,6 +175,10 @@ class Busy(HashserverError):
     """Too much of something is under way."""
 
 
+class Starved(Busy):
+    """The server itself lacks files, processes, or its catalogue: that is for its operator to see."""
+
+
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -182,7 +187,7 @@ def from_os_error(error: OSError) -> HashserverError:
     if error.errno in FULL:
         return NoSpace("no room left on the server's disk; free some, or send it elsewhere")
     if error.errno in (errno.EMFILE, errno.ENFILE):
-        return Busy("the server has too many files open; try again")
+        return Starved("the server has too many files open; try again")
     name = errno.errorcode.get(error.errno or 0, type(error).__name__)
     return StoreFailed(f"the server's disk failed ({name})")
 

@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import json
+import logging
 import os
 import struct
 from collections.abc import AsyncGenerator
@@ -23,7 +24,7 @@ from hashserver_aio.reading.apart import SHORT_BYTES, Readers
 from hashserver_aio.server.keys import READERS
 
 from .axon import ABSENT, API, refusal, result, sha256
-from .conftest import Client, ClientFactory
+from .conftest import Client
 from .peers import until
 from .processes import children
 
@@ -197,13 +198,14 @@ async def test_a_client_that_leaves(client: Client, directory: Path) -> None:
     assert len(client.server.app[READERS].places) == 0  # type: ignore[attr-defined]  # the test server's own
 
 
-async def test_too_many(start_client: ClientFactory) -> None:
-    """When as many buffers are read as may be, the next one is told to come again; a short one is read."""
-    client = await start_client()
+async def test_too_many(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    """When as many buffers are read as may be, the next one is told to come again, which is no trouble of the
+    server's; a short one is read."""
     client.server.app[READERS].places.most = 0  # type: ignore[attr-defined]  # the test server's own
     async with client.get(f"{API}/readlines/{await put(client, b'x' * 100_000)}") as answer:
         assert (await refusal(answer))[:2] == (503, "Busy")
         assert answer.headers["Retry-After"] == "5"
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
     assert await ask(client, "readlines", await put(client, b"x")) == (200, [{"item": "x"}, END])
 
 

@@ -206,7 +206,7 @@ def faults(monkeypatch: pytest.MonkeyPatch, directory: Path) -> Calls:
         (("fsync", "temp"), errno.ENOSPC, (507, "NoSpace")),
         (("rename", "temp"), errno.EIO, (500, "StoreFailed")),
         (("rename", "temp"), errno.EROFS, (500, "StoreFailed")),
-        (("open", "temp"), errno.EMFILE, (503, "Busy")),
+        (("open", "temp"), errno.EMFILE, (503, "Starved")),
         (("open", "temp"), errno.ENOSPC, (507, "NoSpace")),
         (("mkdir", "folder"), errno.ENOSPC, (507, "NoSpace")),
     ],

@@ -200,21 +200,29 @@ async def test_replaced_in_the_last_moment(
 @pytest.mark.parametrize(
     ("call", "error", "expected"),
     [
-        ("open", errno.EMFILE, (503, "Busy")),
+        ("open", errno.EMFILE, (503, "Starved")),
         ("open", errno.EIO, (500, "StoreFailed")),
         ("preadv", errno.EIO, (500, "StoreFailed")),
     ],
 )
 async def test_unreadable(
-    client: Client, directory: Path, monkeypatch: pytest.MonkeyPatch, call: str, error: int, expected: object
+    client: Client,
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    call: str,
+    error: int,
+    expected: object,
 ) -> None:
-    """A file that can't be read is neither absent nor corrupt; when it can be again, it is served."""
+    """A file that can't be read is neither absent nor corrupt, and logged as the server's own trouble;
+    when it can be read again, it is served."""
     lay(directory, BODY)
     calls = Calls(monkeypatch, directory)
     calls.errors = {(call, "folder"): error}
     answer = await client.get(PATH)
     assert (answer.status, (await answer.json())["code"]) == expected
     assert str(directory) not in await answer.text()
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
     calls.errors = {}
     assert await served(client)
 

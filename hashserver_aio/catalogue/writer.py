@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ..errors import Busy, HashserverError, StoreFailed
+from ..errors import HashserverError, Starved, StoreFailed
 from .connection import Connection
 
 log = logging.getLogger(__name__)
@@ -123,7 +123,7 @@ class Writer:
                 self._connection.close()
                 if _has_code(error, sqlite3.SQLITE_BUSY):
                     if self._closed or time.monotonic() > deadline_s:
-                        raise Busy("another program keeps the catalogue locked; try again") from None
+                        raise Starved("another program keeps the catalogue locked; try again") from None
                     time.sleep(0.02)  # SQLite itself does not wait while two servers make the file
                     continue
                 if not again:

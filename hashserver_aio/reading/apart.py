@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from ..errors import Busy, StoreFailed
+from ..errors import Starved, StoreFailed
 from . import Messages, Reader
 from .child import OUTCOMES, WHOLE, Frame, Outcome, read
 from .places import Places
@@ -126,7 +126,7 @@ async def _start(reader: Reader, size: int, frame: Frame) -> Process:
             *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, limit=BATCH_BYTES, start_new_session=True
         )
     except OSError as error:
-        raise Busy("no process can be started to read in; try again") from error
+        raise Starved("no process can be started to read in; try again") from error
 
 
 async def _feed(child: Process, pieces: Pieces, size: int) -> None:

@@ -44,11 +44,15 @@ STATUS: dict[type[e.HashserverError], HTTPStatus] = {
     e.UnknownEncoding: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     e.StoreFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
     e.Busy: HTTPStatus.SERVICE_UNAVAILABLE,
+    e.Starved: HTTPStatus.SERVICE_UNAVAILABLE,
     e.FormatConflict: HTTPStatus.SERVICE_UNAVAILABLE,
     e.CannotStart: HTTPStatus.SERVICE_UNAVAILABLE,
     e.NoSpace: HTTPStatus.INSUFFICIENT_STORAGE,
     e.LimitReached: HTTPStatus.INSUFFICIENT_STORAGE,
 }
+
+EXPECTED = frozenset({e.Busy, e.LimitReached})
+"""Clients bring these about, as often as they like, and nothing is broken."""
 
 
 @web.middleware
@@ -83,7 +87,7 @@ def _words_for(request: web.Request) -> Words:
 def _refusal(request: web.Request, error: e.HashserverError) -> web.Response:
     status = STATUS[type(error)]
     if status >= 500:
-        level = logging.INFO if isinstance(error, e.LimitReached) else logging.ERROR
+        level = logging.INFO if type(error) in EXPECTED else logging.ERROR
         log.log(level, "%s: %s", type(error).__name__, error)
     if isinstance(error, e.FormatConflict | e.CannotStart):  # which name paths, for who starts a server
         error = type(error)("the directory has become one of another format")

@@ -12,6 +12,8 @@ Nothing here knows HTTP: `server/errors.py` holds the status of each.
       BadJson              a line that was to be JSON is none
       RecordTooLong        a line, row or value is longer than may be read
       BufferNotFound       no store holds it
+      NoSuchFile           the web-root has no file of this name, or none that may be seen
+      FileChanged          a file of the web-root was written to while it was read
       BufferCorrupt        the stored file does not hash to its name
       BufferTooLarge       more bytes than the server accepts
       ChecksumMismatch     bytes do not hash to their name
@@ -93,6 +95,20 @@ class RecordTooLong(HashserverError):
 
 class BufferNotFound(HashserverError):
     """No store holds the buffer."""
+
+
+class NoSuchFile(HashserverError):
+    """The web-root has no file of this name, or none that may be seen: the answer does not tell which."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no such file here")
+
+
+class FileChanged(HashserverError):
+    """A file of the web-root was written to while it was read."""
+
+    def __init__(self) -> None:
+        super().__init__("the file is being written to; try again")
 
 
 class BufferCorrupt(HashserverError):

@@ -54,7 +54,8 @@ class Settings:
 
     `layout` and `algorithm` are None where the directory itself is to tell (else prefix, sha3-256);
     `catalogue`, a URL, is None for the usual place. `fetch_allow`: networks and hosts that may be
-    fetched from though they are not of the public Internet.
+    fetched from though they are not of the public Internet. `web_root`: a folder whose files are served
+    too, those with a dot only if `dot_files`, and never those `kept_back`.
     """
 
     directory: Path
@@ -74,6 +75,9 @@ class Settings:
     fetch_allow: tuple[str, ...] = ()
     http_proxy: str | None = field(default=None, repr=False)  # with a password, it may be
     cors_origins: tuple[str, ...] = ()
+    web_root: Path | None = None
+    dot_files: bool = False
+    kept_back: tuple[Path, ...] = ()
     share_with_group: bool = False
 
 

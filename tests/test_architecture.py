@@ -22,6 +22,7 @@ ROOMS: tuple[frozenset[str], ...] = (
     frozenset({"settings"}),
     frozenset({"store"}),
     frozenset({"catalogue"}),
+    frozenset({"webroot"}),
     frozenset(
         {"blobs", "bodies", "waiting", "verifying", "decoded", "intake", "inspecting", "scrubbing", "buffers"}
     ),
@@ -33,7 +34,7 @@ ROOMS: tuple[frozenset[str], ...] = (
 )
 """From top to bottom; those on one floor are one room in several files."""
 
-FACES = frozenset({"axon", "hashserver", "info"})
+FACES = frozenset({"axon", "hashserver", "info", "webroot"})
 MAX_LINES = 300
 MAX_FUNCTION_LINES = 40
 
@@ -113,7 +114,8 @@ def test_faces_are_strangers(face: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "room", ["errors", "checksums", "counting", "store", "catalogue", "buffers", "verifying", "reading"]
+    "room",
+    ["errors", "checksums", "counting", "store", "catalogue", "buffers", "verifying", "reading", "webroot"],
 )
 def test_no_web_above_the_server(room: str) -> None:
     """Rooms above the server know nothing of HTTP's library."""

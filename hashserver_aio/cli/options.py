@@ -69,6 +69,11 @@ STORE_OPTIONS = (
     option("--http-proxy", default=None, metavar="URL",
            help="Fetch through this proxy, http:// or https://. Where it needs a password, set the variable "
            "instead: options are seen by everybody on this machine."),
+    option("--web-root", type=FOLDER, default=None, metavar="DIR",
+           help="Serve the files of this folder too, at their paths: /a/b.txt is DIR/a/b.txt. "
+           "They are only read."),
+    option("--dot-files", is_flag=True,
+           help="Serve files and folders of the web-root also if their names begin with a dot."),
     option("--cors-origin", type=Origin(), multiple=True, metavar="ORIGIN",
            help="Let web pages of this origin write, e.g. https://app.example; may be repeated. "
            "All may read."),
@@ -113,6 +118,10 @@ def with_options(*groups: tuple[Callable[[F], F], ...]) -> Callable[[F], F]:
     return add
 
 
+_KEPT_BACK = ("tls_cert", "tls_key", "status_file")
+"""Options of some commands that name files which are nobody else's, also if they lie in the web-root."""
+
+
 def store_settings(given: dict[str, Any]) -> s.Settings:
     """Make settings of the values of STORE_OPTIONS.
 
@@ -138,6 +147,9 @@ def store_settings(given: dict[str, Any]) -> s.Settings:
         http_proxy=given["http_proxy"],
         limits=s.Limits(count=given["max_count"], size=given["max_bytes"]),
         cors_origins=tuple(given["cors_origin"]),
+        web_root=given["web_root"],
+        dot_files=given["dot_files"],
+        kept_back=tuple(given[name] for name in _KEPT_BACK if given.get(name) is not None),
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 
 from aiohttp import web
@@ -23,14 +23,26 @@ from ..scrubbing import Scrub
 from ..settings import Settings
 from ..store.admission import settle_format
 from ..store.format import Format
-from . import axon, hashserver, info, metrics
+from . import axon, hashserver, info, metrics, webroot
 from .activity import Activity, counting
 from .axon.fetch import make_fetcher
 from .columns import server_counts
 from .cors import add_headers, preflight
 from .errors import errors
 from .fast_path import FastPath
-from .keys import ACCESS, ACTIVITY, BUFFERS, COUNTS, FAST_PATH, FETCHER, METER, READERS, READINESS, SETTINGS
+from .keys import (
+    ACCESS,
+    ACTIVITY,
+    BUFFERS,
+    COUNTS,
+    FAST_PATH,
+    FETCHER,
+    METER,
+    READERS,
+    READINESS,
+    SETTINGS,
+    WEB_ROOT,
+)
 from .meter import Meter
 from .readiness import Readiness
 from .receive import LINGER_S, hang_up_after_refusal
@@ -61,14 +73,39 @@ def create_app(settings: Settings, counts: Counts | None = None) -> web.Applicat
     app[ACTIVITY] = activity
     app[COUNTS] = counts
     app[READERS] = Readers()
-    app.add_routes(info.routes())
-    app.add_routes(metrics.routes())
-    app.add_routes(hashserver.routes())
-    app.add_routes(axon.routes())
+    routes = _routes(settings)
+    if settings.web_root is not None:  # before the others, for it leaves them what is theirs
+        app.add_routes(webroot.routes(_tops(routes)))
+    app.add_routes(routes)
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(_release_waiting)
     app.cleanup_ctx.append(_buffers)
     return app
+
+
+def _routes(settings: Settings) -> list[web.RouteDef]:
+    """Name the routes of all faces but the web-root."""
+    return [
+        *info.routes(at_the_top=settings.web_root is None),
+        *metrics.routes(),
+        *hashserver.routes(),
+        *axon.routes(),
+    ]
+
+
+def _tops(routes: Sequence[web.RouteDef]) -> set[str]:
+    """Name what paths of ours begin with."""
+    tops = {route.path.split("/")[1] for route in routes}
+    return {top for top in tops if top and not top.startswith("{")}
+
+
+def _check_web_root(settings: Settings) -> None:
+    """Refuse a web-root that can't be served, and warn of what is not served of one.
+
+    Raises: CannotStart.
+    """
+    with webroot.served(settings) as root:
+        webroot.warn_of_shadowed(root, _tops(_routes(settings)))
 
 
 def refuse(settings: Settings) -> Format:
@@ -82,6 +119,7 @@ def refuse(settings: Settings) -> Format:
         path_of(settings.catalogue)
     parse_allowed(settings.fetch_allow)
     configured_proxy(settings.http_proxy)
+    _check_web_root(settings)
     return settle_format(settings)
 
 
@@ -100,7 +138,10 @@ async def _buffers(app: web.Application) -> AsyncIterator[None]:
             app[FAST_PATH] = FastPath(DOORS, app[BUFFERS], access, app[ACTIVITY], counts)
             app[METER] = Meter(counts, catalogue, settings)
             app[READINESS] = Readiness(app[BUFFERS], catalogue)
-            with closing(make_fetcher(app[BUFFERS], settings)) as app[FETCHER]:
+            with (
+                webroot.served(settings) as app[WEB_ROOT],
+                closing(make_fetcher(app[BUFFERS], settings)) as app[FETCHER],
+            ):
                 async with _scrubbing(app[BUFFERS], catalogue, settings):
                     yield
             app[BUFFERS].close()

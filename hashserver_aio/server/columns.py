@@ -11,10 +11,10 @@ from ..counting import MORE, Counts, shared_counts
 
 OTHER = "other"
 
-HASHSERVER, AXON, INFO = FACES = ("hashserver", "axon", "info")
+HASHSERVER, AXON, INFO, WEB_ROOT = FACES = ("hashserver", "axon", "info", "webroot")
 METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", OTHER)
 STATUSES = (
-    *("200", "201", "202", "204", "206", "304"),
+    *("200", "201", "202", "204", "206", "302", "304"),
     *("400", "401", "403", "404", "405", "409", "412", "413", "415", "416", "417", "422", "429"),
     *("500", "502", "503", "504", "507"),
     OTHER,

@@ -36,6 +36,7 @@ STATUS: dict[type[e.HashserverError], HTTPStatus] = {
     e.NotPermitted: HTTPStatus.FORBIDDEN,
     e.AddressRefused: HTTPStatus.FORBIDDEN,
     e.BufferNotFound: HTTPStatus.NOT_FOUND,
+    e.NoSuchFile: HTTPStatus.NOT_FOUND,
     e.ReadOnly: HTTPStatus.METHOD_NOT_ALLOWED,
     e.UploadCut: HTTPStatus.BAD_REQUEST,
     e.FeedChanged: HTTPStatus.CONFLICT,
@@ -43,6 +44,7 @@ STATUS: dict[type[e.HashserverError], HTTPStatus] = {
     e.BufferTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     e.UnknownEncoding: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     e.StoreFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
+    e.FileChanged: HTTPStatus.SERVICE_UNAVAILABLE,
     e.Busy: HTTPStatus.SERVICE_UNAVAILABLE,
     e.Starved: HTTPStatus.SERVICE_UNAVAILABLE,
     e.FormatConflict: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -51,7 +53,7 @@ STATUS: dict[type[e.HashserverError], HTTPStatus] = {
     e.LimitReached: HTTPStatus.INSUFFICIENT_STORAGE,
 }
 
-EXPECTED = frozenset({e.Busy, e.LimitReached})
+EXPECTED = frozenset({e.Busy, e.FileChanged, e.LimitReached})
 """Clients bring these about, as often as they like, and nothing is broken."""
 
 
@@ -98,7 +100,7 @@ def _refusal(request: web.Request, error: e.HashserverError) -> web.Response:
         response.headers["Accept-Encoding"] = "zstd, gzip"
     elif isinstance(error, e.ReadOnly):
         response.headers["Allow"] = "GET, HEAD, OPTIONS"
-    elif isinstance(error, e.Busy):
+    elif isinstance(error, e.Busy | e.FileChanged):
         response.headers["Retry-After"] = "5"
     return response
 

@@ -10,9 +10,10 @@ from .access import guarded
 from .keys import BUFFERS
 
 
-def routes() -> list[web.RouteDef]:
-    """Name the routes."""
-    return [*guarded(Permission.READ, web.get("/", about), web.get("/api/server", about))]
+def routes(*, at_the_top: bool) -> list[web.RouteDef]:
+    """Name the routes; `at_the_top`: "/" is one of them."""
+    paths = ("/", "/api/server") if at_the_top else ("/api/server",)
+    return [*guarded(Permission.READ, *(web.get(path, about) for path in paths))]
 
 
 async def about(request: web.Request) -> web.Response:

@@ -10,6 +10,7 @@ from ..counting import Counts
 from ..fetching import Fetcher
 from ..reading.apart import Readers
 from ..settings import Settings
+from ..webroot import WebRoot
 from .activity import Activity
 from .fast_path import FastPath
 from .meter import Meter
@@ -24,4 +25,5 @@ COUNTS = web.AppKey("COUNTS", Counts)
 METER = web.AppKey("METER", Meter)
 READINESS = web.AppKey("READINESS", Readiness)
 FETCHER = web.AppKey("FETCHER", Fetcher)
+WEB_ROOT: web.AppKey[WebRoot | None] = web.AppKey("WEB_ROOT")
 FAST_PATH = web.AppKey("FAST_PATH", FastPath)

@@ -1,4 +1,4 @@
-"""Sending a buffer: GET and HEAD, whole or in ranges, conditional, for every face.
+"""Sending a buffer, or a file: GET and HEAD, whole or in ranges, conditional, for every face.
 
 A file is sent by the kernel (sendfile); what is small goes out with its headers in one write.
 """
@@ -6,7 +6,6 @@ A file is sent by the kernel (sendfile); what is small goes out with its headers
 from __future__ import annotations
 
 import asyncio
-import io
 import logging
 import os
 import secrets
@@ -28,6 +27,7 @@ from .fast_path import SMALL_BYTES
 from .headers import etag_of, representation_headers, shared_headers
 from .keys import COUNTS, FAST_PATH
 from .ranges import ByteRange, Unsatisfiable, parse_ranges
+from .representation import Representation
 from .sendfile import SLICE_S, check_sent, send_slice
 from .watched import watch
 
@@ -54,65 +54,79 @@ async def send(
     accepted = accepted_forms(encodings)
     blob = await buffers.open(checksum, accepted, seekable=ranged)
     try:
-        return await _answer(request, blob, more or {})
+        return await answer(request, _of_blob(blob, more or {}, is_public=is_public(request)))
     finally:
         blob.close()
 
 
-async def _answer(request: web.Request, blob: Blob, more: dict[str, str]) -> web.StreamResponse:
-    etag = etag_of(blob)
-    headers = shared_headers(blob, is_public=is_public(request))
-    status = failed(request, etag, blob.modified_s)
+def _of_blob(blob: Blob, more: dict[str, str], *, is_public: bool) -> Representation:
+    return Representation(
+        etag=etag_of(blob),
+        modified_s=blob.modified_s,
+        size=blob.size,
+        file=blob.file,
+        pieces=blob.pieces,
+        shared=shared_headers(blob, is_public=is_public),
+        headers=representation_headers(blob) | more,
+        changed=lambda: BufferCorrupt(f"File corruption: {blob.checksum} became shorter while it was read."),
+        is_buffer=True,
+    )
+
+
+async def answer(request: web.Request, sent: Representation) -> web.StreamResponse:
+    """Answer with what is there, or with as much of it as is asked for."""
+    status = failed(request, sent.etag, sent.modified_s)
     if status is HTTPStatus.NOT_MODIFIED:
-        return web.Response(status=status, headers=headers)
+        return web.Response(status=status, headers=sent.shared)
     if status is not None:
         return web.Response(status=status, headers={"Cache-Control": "no-store"})
     try:
-        ranges = _ranges(request, blob, etag)
+        ranges = _ranges(request, sent)
     except Unsatisfiable:
-        headers = {"Content-Range": f"bytes */{blob.size}", "Cache-Control": "no-store"}
+        headers = {"Content-Range": f"bytes */{sent.size}", "Cache-Control": "no-store"}
         headers["Accept-Ranges"] = "bytes"
         return web.Response(status=HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers=headers)
-    headers |= representation_headers(blob) | more
+    headers = sent.shared | sent.headers
     if ranges is None:
-        watch(request, request.app[FAST_PATH])
-        return await _send_part(request, blob, headers, HTTPStatus.OK, ByteRange(0, blob.size))
+        if sent.is_buffer:
+            watch(request, request.app[FAST_PATH])
+        return await _send_part(request, sent, headers, HTTPStatus.OK, ByteRange(0, sent.size))
     if len(ranges) == 1:
-        headers["Content-Range"] = ranges[0].content_range(blob.size)
-        return await _send_part(request, blob, headers, HTTPStatus.PARTIAL_CONTENT, ranges[0])
-    return await _send_parts(request, blob, headers, ranges)
+        headers["Content-Range"] = ranges[0].content_range(sent.size)
+        return await _send_part(request, sent, headers, HTTPStatus.PARTIAL_CONTENT, ranges[0])
+    return await _send_parts(request, sent, headers, ranges)
 
 
-def _ranges(request: web.Request, blob: Blob, etag: str) -> list[ByteRange] | None:
+def _ranges(request: web.Request, sent: Representation) -> list[ByteRange] | None:
     header = request.headers.get("Range")
-    if header is None or blob.file is None or request.method != "GET":
+    if header is None or sent.file is None or request.method != "GET":
         return None
-    return parse_ranges(header, blob.size) if range_holds(request, etag, blob.modified_s) else None
+    return parse_ranges(header, sent.size) if range_holds(request, sent.etag, sent.modified_s) else None
 
 
 async def _send_part(
-    request: web.Request, blob: Blob, headers: dict[str, str], status: HTTPStatus, part: ByteRange
+    request: web.Request, sent: Representation, headers: dict[str, str], status: HTTPStatus, part: ByteRange
 ) -> web.StreamResponse:
-    if blob.file is not None and part.length <= SMALL_BYTES and request.method == "GET":
-        body = os.pread(blob.file.fileno(), part.length, part.first)
-        if len(body) != part.length:
-            raise BufferCorrupt(f"File corruption: {blob.checksum} became shorter while it was read.")
+    if sent.file is not None and part.length <= SMALL_BYTES and request.method == "GET":
+        body = os.pread(sent.file.fileno(), part.length, part.first)
+        if len(body) != part.length or not sent.is_still():
+            raise sent.changed()
         return web.Response(status=status, headers=headers, body=body)
     response = web.StreamResponse(status=status, headers=headers)
     response.content_length = part.length
     async with begun(request, response):
         if request.method == "GET":
-            await _write(request, response, blob, part)
+            await _write(request, response, sent, part)
         await response.write_eof()
     return response
 
 
 async def _send_parts(
-    request: web.Request, blob: Blob, headers: dict[str, str], ranges: list[ByteRange]
+    request: web.Request, sent: Representation, headers: dict[str, str], ranges: list[ByteRange]
 ) -> web.StreamResponse:
     """Send several ranges as multipart/byteranges (RFC 9110 section 14.6)."""
     boundary = secrets.token_hex(16)
-    heads = [_part_head(boundary, part, blob.size) for part in ranges]
+    heads = [_part_head(boundary, part, sent) for part in ranges]
     end = f"\r\n--{boundary}--\r\n".encode()
     headers["Content-Type"] = f"multipart/byteranges; boundary={boundary}"
     response = web.StreamResponse(status=HTTPStatus.PARTIAL_CONTENT, headers=headers)
@@ -122,16 +136,16 @@ async def _send_parts(
         for head, part in zip(heads, ranges, strict=True):
             await write_piece(response, head)
             _count(request, len(head))
-            await _write(request, response, blob, part)
+            await _write(request, response, sent, part)
         await response.write_eof(end)
         _count(request, len(end))
     return response
 
 
-def _part_head(boundary: str, part: ByteRange, size: int) -> bytes:
+def _part_head(boundary: str, part: ByteRange, sent: Representation) -> bytes:
     return (
-        f"\r\n--{boundary}\r\nContent-Type: application/octet-stream\r\n"
-        f"Content-Range: {part.content_range(size)}\r\n\r\n"
+        f"\r\n--{boundary}\r\nContent-Type: {sent.headers['Content-Type']}\r\n"
+        f"Content-Range: {part.content_range(sent.size)}\r\n\r\n"
     ).encode()
 
 
@@ -161,19 +175,25 @@ def hang_up(request: web.Request) -> None:
         request.transport.abort()
 
 
-async def _write(request: web.Request, response: web.StreamResponse, blob: Blob, part: ByteRange) -> None:
-    """Send bytes of a blob; headers are out, so whatever goes wrong ends the connection."""
-    if blob.pieces is not None:
-        sent = 0
-        async for piece in blob.pieces:
+async def _write(
+    request: web.Request, response: web.StreamResponse, sent: Representation, part: ByteRange
+) -> None:
+    """Send bytes; headers are out, so whatever goes wrong ends the connection."""
+    if sent.pieces is not None:
+        count = 0
+        async for piece in sent.pieces:
             await write_piece(response, piece)
             _count(request, len(piece))
-            sent += len(piece)
-        check_sent(sent, part.length)
-    elif blob.file is not None and part.length <= SMALL_BYTES:
-        await _copy(request, response, blob.file, part)
-    elif blob.file is not None:
-        await _sendfile(request, response, blob.file, part)
+            count += len(piece)
+        check_sent(count, part.length)
+    elif sent.is_buffer and part.length > SMALL_BYTES:
+        await _sendfile(request, response, sent, part)
+    else:
+        # The end is read before it is asked whether the file has changed, and sent after that: whoever
+        # got all of it got it of one file.
+        begin = max(0, part.length - SMALL_BYTES)
+        await _sendfile(request, response, sent, ByteRange(part.first, begin))
+        await _copy(request, response, sent, ByteRange(part.first + begin, part.length - begin))
 
 
 def _count(request: web.Request, size: int) -> None:
@@ -187,26 +207,34 @@ async def write_piece(response: web.StreamResponse, piece: bytes) -> None:
 
 
 async def _sendfile(
-    request: web.Request, response: web.StreamResponse, file: io.FileIO, part: ByteRange
+    request: web.Request, response: web.StreamResponse, sent: Representation, part: ByteRange
 ) -> None:
+    assert sent.file is not None
     offset, end = part.first, part.first + part.length
     while offset < end:
         if request.transport is None:
             raise ConnectionResetError("the client is gone")
         begin = offset
         try:
-            offset = await send_slice(request.transport, file, begin, end)
+            offset = await send_slice(request.transport, sent.file, begin, end)
         except (NotImplementedError, asyncio.SendfileNotAvailableError):
-            return await _copy(request, response, file, ByteRange(offset, end - offset))
+            return await _copy(request, response, sent, ByteRange(offset, end - offset))
         _count(request, offset - begin)
+        if not sent.is_still():
+            raise sent.changed()
 
 
-async def _copy(request: web.Request, response: web.StreamResponse, file: io.FileIO, part: ByteRange) -> None:
+async def _copy(
+    request: web.Request, response: web.StreamResponse, sent: Representation, part: ByteRange
+) -> None:
+    assert sent.file is not None
     offset, end = part.first, part.first + part.length
     while offset < end:
         count = min(PIECE_BYTES, end - offset)
-        piece = await asyncio.to_thread(os.pread, file.fileno(), count, offset)
+        piece = await asyncio.to_thread(os.pread, sent.file.fileno(), count, offset)
         check_sent(len(piece), count)
+        if not sent.is_still():
+            raise sent.changed()
         await write_piece(response, piece)
         _count(request, len(piece))
         offset += len(piece)

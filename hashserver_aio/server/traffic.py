@@ -9,9 +9,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from ..counting import BYTES_IN, BYTES_OUT, Counts
-from . import hashserver
+from . import hashserver, webroot
 from .axon.words import BASE as AXON_PATHS
-from .columns import AXON, HASHSERVER, INFO, OTHER, column_of
+from .columns import AXON, HASHSERVER, INFO, OTHER, WEB_ROOT, column_of
 from .receive import RECEIVED
 
 _HASHSERVER_PATHS = frozenset(route.path for route in hashserver.routes())
@@ -23,6 +23,8 @@ def face_of(request: web.Request) -> str:
     path = request.path if resource is None else resource.canonical
     if path.startswith(AXON_PATHS):
         return AXON
+    if path == webroot.PATH:
+        return WEB_ROOT
     return HASHSERVER if path in _HASHSERVER_PATHS else INFO
 
 

@@ -1,0 +1,284 @@
+"""Links in the web-root: those that stay inside lead somewhere, the others nowhere, also while swapped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from hashserver_aio import Settings
+from hashserver_aio.errors import CannotStart, NoSuchFile
+from hashserver_aio.webroot import WebPath, WebRoot
+from hashserver_aio.webroot.kept import KeptBack
+from hashserver_aio.webroot.walking import Walk
+
+from .conftest import ClientFactory
+from .wire import Wire, body_of, get, status_of
+
+INSIDE, OUTSIDE = b"inside", b"OUTSIDE"
+
+SWAPS = 20_000
+"""So often at least is something swapped while requests are made."""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A web-root with a file in each of two folders, and another file beside it."""
+    root = tmp_path / "www"
+    for folder in (root / "sub", root / "sub" / "deep", tmp_path / "other"):
+        folder.mkdir(parents=True)
+        (folder / "f").write_bytes(OUTSIDE if folder.name == "other" else INSIDE)
+    (tmp_path / "www-f").write_bytes(OUTSIDE)
+    (root / "top").write_bytes(INSIDE)
+    return root
+
+
+@contextlib.contextmanager
+def opened(root: Path, where: Path | None = None) -> Iterator[WebRoot]:
+    """Open a web-root beside an empty directory of buffers."""
+    with contextlib.closing(WebRoot(where or root, Settings(directory=root.parent / "other"))) as web_root:
+        yield web_root
+
+
+async def read(web_root: WebRoot, path: str) -> bytes | None:
+    """Read what a path leads to; None for nothing."""
+    try:
+        found = await web_root.find(WebPath(tuple(os.fsencode(name) for name in path.split("/")), False))
+    except NoSuchFile:
+        return None
+    assert found is not None
+    with found.file:
+        return found.file.read()
+
+
+LINKS = {
+    "beside": ("l", "top", "l", INSIDE),
+    "down": ("l", "sub/f", "l", INSIDE),
+    "up and down": ("sub/l", "../sub/deep/../../top", "sub/l", INSIDE),
+    "to a folder": ("l", "sub/deep", "l/f", INSIDE),
+    "with slashes": ("l", ".//sub/./deep//", "l/f", INSIDE),
+    "above": ("l", "../www-f", "l", None),
+    "above from below": ("sub/deep/l", "../../../www-f", "sub/deep/l", None),
+    "above and back": ("l", "../www/top", "l", None),
+    "to a folder above": ("l", "../other", "l/f", None),
+    "the parent": ("l", "..", "l/www-f", None),
+    "the parent of a folder": ("sub/l", "../..", "sub/l/www-f", None),
+    "absolute, outside": ("l", "{above}/other/f", "l", None),
+    "absolute, to what is named alike": ("l", "{root}-f", "l", None),
+    "absolute, to nothing, named alike": ("l", "{root}top", "l", None),
+    "absolute, inside": ("sub/l", "{root}/top", "sub/l", INSIDE),
+    "absolute, the root": ("l", "{root}", "l/sub/f", INSIDE),
+    "absolute, inside and above": ("l", "{root}/../www-f", "l", None),
+    "the root of all": ("l", "/", "l/etc/passwd", None),
+    "to itself": ("l", "l", "l", None),
+    "to nothing": ("l", "nothing", "l", None),
+    "through a file": ("l", "top/../top", "l", None),
+    "of the kernel": ("l", "/proc/self/root", "l/etc/passwd", None),
+    "of the kernel, a file": ("l", "/proc/self/cmdline", "l", None),
+}
+
+
+@pytest.mark.parametrize("shape", LINKS)
+async def test_links(root: Path, shape: str) -> None:
+    """A link leads to what is inside, however it says so, and never to what is not."""
+    at, target, path, expected = LINKS[shape]
+    (root / at).symlink_to(target.format(root=root, above=root.parent))
+    with opened(root) as web_root:
+        assert await read(web_root, path) == expected
+        (root / "again").symlink_to(at)  # nor by a link to the link
+        assert await read(web_root, "again" + path.removeprefix(at)) == expected
+
+
+async def test_root_is_a_link(root: Path) -> None:
+    """A web-root that is a link itself is served, and serves what it leads to by then."""
+    current = root.parent / "current"
+    current.symlink_to("www")
+    (root / "one").symlink_to(root / "top")
+    (root / "two").symlink_to(current / "top")
+    with opened(root, current) as web_root:
+        assert [await read(web_root, name) for name in ("top", "one", "two")] == [INSIDE] * 3
+        current.unlink()
+        current.symlink_to("other")
+        assert await read(web_root, "f") == OUTSIDE
+
+
+async def test_too_many_links(root: Path) -> None:
+    """A chain of links is followed as far as the kernel would, and folders that never end to no depth."""
+    (root / "0").symlink_to("top")
+    for number in range(1, 60):
+        (root / str(number)).symlink_to(str(number - 1))
+    (root / "loop").symlink_to(".")
+    with opened(root) as web_root:
+        assert await read(web_root, "39") == INSIDE
+        assert await read(web_root, "40") is None
+        assert await read(web_root, "loop/" * 10 + "top") == INSIDE
+        assert await read(web_root, "loop/" * 100 + "top") is None
+
+
+async def test_no_files(root: Path) -> None:
+    """Pipes, sockets, devices and folders are no files; nobody waits for them."""
+    os.mkfifo(root / "pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(root / "socket"))
+    names = ["pipe", "socket"]
+    with contextlib.suppress(PermissionError):
+        os.mknod(root / "null", 0o666 | 0o020000, os.makedev(1, 3))
+        names.append("null")
+    with opened(root) as web_root:
+        for name in names:
+            assert await read(web_root, name) is None
+        with pytest.raises(NoSuchFile):
+            await web_root.open(WebPath((b"sub",), False))
+
+
+async def test_nothing_left_open(root: Path) -> None:
+    """Whatever came of it, no descriptor stays open behind an opening."""
+    (root / "out").symlink_to("../www-f")
+    (root / "pipe-link").symlink_to("sub/deep/nothing")
+    with opened(root) as web_root:
+        await read(web_root, "top")
+        before = len(os.listdir("/proc/self/fd"))
+        for path in ("sub/deep/f", "out", "pipe-link", "sub/nothing", "top/x", "sub/deep/../f"):
+            await read(web_root, path)
+        await web_root.listing(WebPath((b"sub",), True))
+        assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("instead", ["a link", "a pipe", "a folder", "our own"])
+def test_swapped_before_it_is_opened(root: Path, instead: str) -> None:
+    """What takes the place of a file between the look at it and its opening is not opened for it."""
+    own = root.parent / "www-f"
+    kept = KeptBack.now([], [own], dot_files=False)
+    with Walk(os.fsencode(root), [os.fsencode(root)], kept) as walk:
+        assert walk.go((b"sub", b"f")) is not None
+        (root / "sub" / "f").unlink()
+        if instead == "a link":
+            (root / "sub" / "f").symlink_to("../../www-f")
+        elif instead == "a pipe":
+            os.mkfifo(root / "sub" / "f")
+        elif instead == "a folder":
+            (root / "sub" / "f").mkdir()
+        else:
+            os.link(own, root / "sub" / "f")
+        with pytest.raises((OSError, NoSuchFile)):
+            walk.open()
+
+
+@pytest.mark.parametrize("problem", ["absent", "a file", "not readable", "our own"])
+def test_cannot_start(root: Path, problem: str) -> None:
+    """A web-root that can't be served is refused at the start, in a sentence."""
+    where = {"absent": root / "nothing", "a file": root / "top"}.get(problem, root / ".hashserver-aio")
+    if problem == "our own":
+        where.mkdir()
+    elif problem == "not readable":
+        where = root / "sub"
+        where.chmod(0)
+        if os.access(where, os.R_OK):
+            pytest.skip("this user reads everything")
+    with pytest.raises(CannotStart, match="web-root"):
+        WebRoot(where, Settings(directory=root))
+
+
+def swap_link(root: Path) -> Callable[[], None]:
+    """A link `l` that leads inside and outside by turns."""
+    targets = ("top", "../www-f", "sub/f", str(root.parent / "www-f"))
+    turn = 0
+
+    def swap() -> None:
+        nonlocal turn
+        os.symlink(targets[turn % 4], root / ".new")
+        os.rename(root / ".new", root / "l")
+        turn += 1
+
+    return swap
+
+
+def swap_folder(root: Path) -> Callable[[], None]:
+    """A folder `sub` in whose place is a link outside every other time."""
+    os.symlink(root.parent / "other", root / ".link")
+
+    def swap() -> None:
+        os.rename(root / "sub", root / ".sub")
+        os.rename(root / ".link", root / "sub")
+        os.rename(root / "sub", root / ".link")
+        os.rename(root / ".sub", root / "sub")
+
+    return swap
+
+
+def swap_file(root: Path) -> Callable[[], None]:
+    """A file `top` in whose place is a link outside every other time."""
+    os.symlink(root.parent / "www-f", root / ".link")
+
+    def swap() -> None:
+        os.rename(root / "top", root / ".top")
+        os.rename(root / ".link", root / "top")
+        os.rename(root / "top", root / ".link")
+        os.rename(root / ".top", root / "top")
+
+    return swap
+
+
+def swap_parent(root: Path) -> Callable[[], None]:
+    """A folder that moves up and down, with a link in it that goes up by two names: outside, from above."""
+    os.symlink("../../www-f", root / "sub" / "deep" / "l")
+
+    def swap() -> None:
+        os.rename(root / "sub" / "deep", root / "deep")
+        os.rename(root / "deep", root / "sub" / "deep")
+
+    return swap
+
+
+RACES = {"l": swap_link, "sub/f": swap_folder, "top": swap_file, "sub/deep/l": swap_parent}
+
+
+@contextlib.contextmanager
+def swapping(swap: Callable[[], None]) -> Iterator[Callable[[], int]]:
+    """Swap in a thread all the time: how often that was."""
+    count, is_over, failures = 0, False, list[BaseException]()
+
+    def run() -> None:
+        nonlocal count
+        try:
+            while not is_over:
+                swap()
+                count += 1
+        except BaseException as error:
+            failures.append(error)
+            raise
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield lambda: -1 if failures else count
+    finally:
+        is_over = True
+        thread.join()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", RACES)
+async def test_swapped_while_served(start_client: ClientFactory, root: Path, path: str) -> None:
+    """Never a byte from outside, however often a link is swapped between two looks at it."""
+    swap = RACES[path](root)
+    swap()
+    client = await start_client(directory=root.parent / "other", web_root=root, writable=False)
+    wire = await Wire.to(client)
+    seen: dict[int, int] = {}
+    with swapping(swap) as swaps:
+        while 0 <= swaps() < SWAPS:
+            answer = await wire.ask(get(path))
+            seen[status_of(answer)] = seen.get(status_of(answer), 0) + 1
+            assert OUTSIDE not in answer
+            assert status_of(answer) == 404 or body_of(answer) == INSIDE
+        assert swaps() >= SWAPS
+    wire.transport.abort()
+    assert sum(seen.values()) > 50
+    if path != "sub/deep/l":  # which leads outside, whenever it is there
+        assert seen.keys() == {200, 404}

@@ -158,7 +158,7 @@ def test_swapped_before_it_is_opened(root: Path, instead: str) -> None:
         assert walk.go((b"sub", b"f")) is not None
         (root / "sub" / "f").unlink()
         if instead == "a link":
-            (root / "sub" / "f").symlink_to("../../www-f")
+            (root / "sub" / "f").symlink_to("../../other/f")
         elif instead == "a pipe":
             os.mkfifo(root / "sub" / "f")
         elif instead == "a folder":

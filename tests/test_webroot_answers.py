@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
-from aiohttp import ClientPayloadError
 from yarl import URL
 
 from hashserver_aio.server.sendfile import SLICE_BYTES
@@ -192,72 +190,6 @@ async def test_headers(web: Client, root: Path) -> None:
         assert answer.headers["Cache-Control"] == "no-cache"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert {"Content-Disposition", "Content-Encoding", "Repr-Digest"}.isdisjoint(answer.headers)
-
-
-async def in_pieces(client: Client, path: str, headers: dict[str, str]) -> AsyncIterator[bytes]:
-    """Get a file slowly enough that most of it is still to be sent after the first piece."""
-    async with client.get(path, headers=headers) as answer:
-        assert answer.status in (200, 206)
-        async for piece in answer.content.iter_chunked(65_536):
-            yield piece
-
-
-def append(path: Path) -> None:
-    """Write a byte behind a file's end."""
-    with path.open("ab") as file:
-        file.write(b"z")
-
-
-def overwrite(path: Path) -> None:
-    """Write a byte in a file's middle."""
-    with path.open("rb+") as file:
-        file.seek(path.stat().st_size // 2)
-        file.write(b"z")
-
-
-CHANGES: dict[str, Callable[[Path], object]] = {
-    "cut": lambda path: os.truncate(path, 100),
-    "emptied": lambda path: path.write_bytes(b""),
-    "written to": overwrite,
-    "appended to": append,
-}
-
-
-@pytest.mark.parametrize("how", CHANGES)
-@pytest.mark.parametrize("wanted", ["", "bytes=7-", "bytes=0-9,20-"])
-async def test_changed_while_sent(web: Client, root: Path, how: str, wanted: str) -> None:
-    """Who gets all of a file got it of one file: if it changes meanwhile, the connection ends before that."""
-    path = root / "big"
-    with path.open("wb") as file:
-        file.truncate(6 * SLICE_BYTES)
-    before = path.stat().st_mtime_ns
-    with pytest.raises(ClientPayloadError):
-        received = 0
-        async for piece in in_pieces(web, "/big", {"Range": wanted} if wanted else {}):
-            received += len(piece)
-            if received == len(piece):
-                await asyncio.sleep(0.05)
-                CHANGES[how](path)
-                assert path.stat().st_mtime_ns != before
-    async with web.get("/0.bin") as answer:  # the server goes on
-        assert answer.status == 200
-
-
-@pytest.mark.parametrize("how", ["replaced", "removed", "renamed"])
-async def test_replaced_while_sent(web: Client, root: Path, how: str) -> None:
-    """A file that is replaced by a rename, or removed, is sent to its end."""
-    (root / "big").write_bytes(content(4 * SLICE_BYTES))
-    received = bytearray()
-    async for piece in in_pieces(web, "/big", {}):
-        if not received:
-            if how == "replaced":
-                (root / "1.bin").replace(root / "big")
-            elif how == "removed":
-                (root / "big").unlink()
-            else:
-                (root / "big").rename(root / "bigger")
-        received += piece
-    assert received == content(4 * SLICE_BYTES)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -13,7 +14,7 @@ import pytest
 
 from hashserver_aio import Settings
 from hashserver_aio.errors import CannotStart, NoSuchFile
-from hashserver_aio.webroot import WebPath, WebRoot
+from hashserver_aio.webroot import WebFile, WebPath, WebRoot
 from hashserver_aio.webroot.kept import KeptBack
 from hashserver_aio.webroot.walking import Walk
 
@@ -147,6 +148,32 @@ async def test_nothing_left_open(root: Path) -> None:
             await read(web_root, path)
         await web_root.listing(WebPath((b"sub",), True))
         assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_cancelled_opening(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is opened for somebody who has gone by then is closed again."""
+    files = list[WebFile]()
+    is_asked, may_go_on = threading.Event(), threading.Event()
+    ordinary = WebRoot._find
+
+    def slow(self: WebRoot, path: WebPath) -> WebFile | None:
+        is_asked.set()
+        may_go_on.wait(10)
+        found = ordinary(self, path)
+        assert found is not None
+        files.append(found)
+        return found
+
+    monkeypatch.setattr(WebRoot, "_find", slow)
+    with opened(root) as web_root:
+        task = asyncio.create_task(web_root.open(WebPath((b"top",), False)))
+        await asyncio.to_thread(is_asked.wait, 10)
+        task.cancel()
+        await asyncio.sleep(0.01)
+        may_go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert [found.file.closed for found in files] == [True]
 
 
 @pytest.mark.parametrize("instead", ["a link", "a pipe", "a folder", "our own"])

@@ -206,7 +206,7 @@ async def test_our_own(start_client: ClientFactory, root: Path, where: str) -> N
         assert b".hashserver-aio" not in listed and b'"own"' not in listed and name.encode() not in listed
 
 
-async def test_secrets(start_client: ClientFactory, root: Path) -> None:
+async def test_secrets(start_client: ClientFactory, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Access file, catalogue and key, and what programs leave beside them, are not served by any name."""
     files = {name: root / "sub" / name for name in ("auth.toml", "cat.db", "key.pem", "status.json")}
     for path in (files["auth.toml"], files["key.pem"], files["status.json"]):
@@ -230,6 +230,11 @@ async def test_secrets(start_client: ClientFactory, root: Path) -> None:
         assert (root / target).exists(), target
         assert status_of(await ask(client, target)) == 404, target
     assert body_of(await ask(client, "sub/keys.pem")) == b"seen"
+    monkeypatch.setenv("HOME", str(root))
+    (root / ".local/state/hashserver-aio").mkdir(parents=True)
+    (root / ".local/state/hashserver-aio/x.sqlite").write_bytes(SECRET)
+    further = await start_client(web_root=root, dot_files=True)
+    assert status_of(await ask(further, ".local/state/hashserver-aio/x.sqlite")) == 404
     files["key.pem"].rename(root / "moved")
     (root / "sub" / "new").write_text("renewed")
     (root / "sub" / "new").rename(files["key.pem"])

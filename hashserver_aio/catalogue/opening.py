@@ -58,8 +58,13 @@ def _path(settings: Settings, store: DirectoryStore) -> str | None:
         return None
     if store.is_network:  # SQLite's shared memory does not work across hosts
         name = hashlib.sha256(str(settings.directory.resolve()).encode()).hexdigest()[:16]
-        return str(Path.home() / ".local/state/hashserver-aio" / f"{name}.sqlite")
+        return str(away() / f"{name}.sqlite")
     return f"{store.own_folder}/{FILE}"
+
+
+def away() -> Path:
+    """Name the folder for catalogues of directories that lie on network file systems."""
+    return Path.home() / ".local/state/hashserver-aio"
 
 
 def path_of(url: str) -> str | None:

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..catalogue.opening import away
 from ..catalogue.opening import path_of as catalogue_of
 from ..errors import Busy, CannotStart, NoSuchFile
 from ..settings import Settings
@@ -188,6 +189,8 @@ def _own_files(settings: Settings) -> Iterator[Path]:
     yield from settings.kept_back
     if settings.auth_file is not None:
         yield settings.auth_file
+    with suppress(RuntimeError):  # there is no home
+        yield away()
     catalogue = None if settings.catalogue is None else catalogue_of(settings.catalogue)
     if catalogue is not None:
         yield from (Path(catalogue + ending) for ending in ("", "-wal", "-shm", "-journal"))

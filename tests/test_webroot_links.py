@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,13 +18,7 @@ from hashserver_aio.webroot import WebFile, WebPath, WebRoot
 from hashserver_aio.webroot.kept import KeptBack
 from hashserver_aio.webroot.walking import Walk
 
-from .conftest import ClientFactory
-from .wire import Wire, body_of, get, status_of
-
 INSIDE, OUTSIDE = b"inside", b"OUTSIDE"
-
-SWAPS = 20_000
-"""So often at least is something swapped while requests are made."""
 
 
 @pytest.fixture
@@ -209,103 +203,3 @@ def test_cannot_start(root: Path, problem: str) -> None:
             pytest.skip("this user reads everything")
     with pytest.raises(CannotStart, match="web-root"):
         WebRoot(where, Settings(directory=root))
-
-
-def swap_link(root: Path) -> Callable[[], None]:
-    """A link `l` that leads inside and outside by turns."""
-    targets = ("top", "../www-f", "sub/f", str(root.parent / "www-f"))
-    turn = 0
-
-    def swap() -> None:
-        nonlocal turn
-        os.symlink(targets[turn % 4], root / ".new")
-        os.rename(root / ".new", root / "l")
-        turn += 1
-
-    return swap
-
-
-def swap_folder(root: Path) -> Callable[[], None]:
-    """A folder `sub` in whose place is a link outside every other time."""
-    os.symlink(root.parent / "other", root / ".link")
-
-    def swap() -> None:
-        os.rename(root / "sub", root / ".sub")
-        os.rename(root / ".link", root / "sub")
-        os.rename(root / "sub", root / ".link")
-        os.rename(root / ".sub", root / "sub")
-
-    return swap
-
-
-def swap_file(root: Path) -> Callable[[], None]:
-    """A file `top` in whose place is a link outside every other time."""
-    os.symlink(root.parent / "www-f", root / ".link")
-
-    def swap() -> None:
-        os.rename(root / "top", root / ".top")
-        os.rename(root / ".link", root / "top")
-        os.rename(root / "top", root / ".link")
-        os.rename(root / ".top", root / "top")
-
-    return swap
-
-
-def swap_parent(root: Path) -> Callable[[], None]:
-    """A folder that moves up and down, with a link in it that goes up by two names: outside, from above."""
-    os.symlink("../../www-f", root / "sub" / "deep" / "l")
-
-    def swap() -> None:
-        os.rename(root / "sub" / "deep", root / "deep")
-        os.rename(root / "deep", root / "sub" / "deep")
-
-    return swap
-
-
-RACES = {"l": swap_link, "sub/f": swap_folder, "top": swap_file, "sub/deep/l": swap_parent}
-
-
-@contextlib.contextmanager
-def swapping(swap: Callable[[], None]) -> Iterator[Callable[[], int]]:
-    """Swap in a thread all the time: how often that was."""
-    count, is_over, failures = 0, False, list[BaseException]()
-
-    def run() -> None:
-        nonlocal count
-        try:
-            while not is_over:
-                swap()
-                count += 1
-        except BaseException as error:
-            failures.append(error)
-            raise
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield lambda: -1 if failures else count
-    finally:
-        is_over = True
-        thread.join()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("path", RACES)
-async def test_swapped_while_served(start_client: ClientFactory, root: Path, path: str) -> None:
-    """Never a byte from outside, however often a link is swapped between two looks at it."""
-    swap = RACES[path](root)
-    swap()
-    client = await start_client(directory=root.parent / "other", web_root=root, writable=False)
-    wire = await Wire.to(client)
-    seen: dict[int, int] = {}
-    with swapping(swap) as swaps:
-        while 0 <= swaps() < SWAPS:
-            answer = await wire.ask(get(path))
-            seen[status_of(answer)] = seen.get(status_of(answer), 0) + 1
-            assert OUTSIDE not in answer
-            assert status_of(answer) == 404 or body_of(answer) == INSIDE
-        assert swaps() >= SWAPS
-    wire.transport.abort()
-    assert sum(seen.values()) > 50
-    if path != "sub/deep/l":  # which leads outside, whenever it is there
-        assert seen.keys() == {200, 404}

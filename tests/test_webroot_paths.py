@@ -165,6 +165,17 @@ async def test_dot_files(start_client: ClientFactory, root: Path, names: list[st
         assert (names[0].encode() in listed) == (status == 200 or not names[0].startswith("."))
 
 
+async def test_folder_of_another_store(start_client: ClientFactory, root: Path) -> None:
+    """What a server keeps for itself is kept back also where it belongs to a directory that is not served."""
+    (root / "sub" / ".hashserver-aio").mkdir()
+    (root / "sub" / ".hashserver-aio" / "format").write_bytes(SECRET)
+    (root / "to").symlink_to("sub/.hashserver-aio")
+    client = await start_client(web_root=root, dot_files=True)
+    for target in ("sub/.hashserver-aio/format", "to/format", "sub/%2ehashserver%2daio/format"):
+        assert status_of(await ask(client, target)) == 404
+    assert b"hashserver-aio" not in body_of(await ask(client, "sub/", "Accept: application/json"))
+
+
 def buffers_in(root: Path) -> tuple[Path, str]:
     """Make the root a directory of buffers too, with all that may lie in one."""
     body = b"a buffer"

@@ -50,11 +50,8 @@ def parse_path(raw: str) -> WebPath:
 
 
 def reference(name: bytes, *, is_folder: bool = False) -> str:
-    """Word a relative URL that leads from a folder to a name in it, and nowhere else.
-
-    The "./" keeps a colon from making a scheme of what is before it.
-    """
-    return f"./{quote_from_bytes(name)}{'/' if is_folder else ''}"
+    """Word a relative URL from a folder to a name in it; all is encoded that could make another one of it."""
+    return quote_from_bytes(name, safe="") + ("/" if is_folder else "")
 
 
 def file_name(name: str) -> bytes:

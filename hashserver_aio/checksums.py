@@ -28,7 +28,28 @@ class Algorithm(StrEnum):
     SHA_256 = "sha-256"
 
 
-_CONSTRUCTORS = {Algorithm.SHA3_256: hashlib.sha3_256, Algorithm.SHA_256: hashlib.sha256}
+class Hash(Protocol):
+    """A hash of hashlib's."""
+
+    def update(self, data: bytes | memoryview, /) -> None:
+        """Take the next bytes."""
+
+    def digest(self) -> bytes:
+        """The hash of all bytes so far."""
+
+
+NewHash = Callable[[bytes], Hash]
+"""Begins a hash with its first bytes."""
+
+_CONSTRUCTORS: dict[Algorithm, NewHash] = {
+    Algorithm.SHA3_256: hashlib.sha3_256,
+    Algorithm.SHA_256: hashlib.sha256,
+}
+
+
+def new_hash(algorithm: Algorithm) -> NewHash:
+    """Tell how a hash of an algorithm is begun."""
+    return _CONSTRUCTORS[algorithm]
 
 
 def parse_checksum(text: object, index: int | None = None) -> Checksum:
@@ -72,16 +93,6 @@ def is_checksum(name: str) -> bool:
     return _CHECKSUM.fullmatch(name) is not None
 
 
-class Part(Protocol):
-    """One of the hashes of a digester."""
-
-    def update(self, data: bytes | memoryview, /) -> None:
-        """Take the next bytes."""
-
-    def digest(self) -> bytes:
-        """The hash of all bytes so far."""
-
-
 Hashed = Callable[[str, int, float], None]
 """Is told, in whatever thread, which hash took how many bytes, and how many seconds that took."""
 
@@ -89,7 +100,7 @@ Hashed = Callable[[str, int, float], None]
 class _Measured:
     """A hash that counts its bytes, and tells what it does."""
 
-    def __init__(self, name: str, part: Part, tell: Hashed | None) -> None:
+    def __init__(self, name: str, part: Hash, tell: Hashed | None) -> None:
         self.size = 0
         self._name = name
         self._part = part
@@ -133,10 +144,10 @@ class Digester:
     def __init__(self, algorithm: Algorithm, tell: Hashed | None = None) -> None:
         self.algorithm = algorithm
         self._sha256 = _Measured(Algorithm.SHA_256, hashlib.sha256(), tell)
-        self._named: Part = self._sha256
-        self.parts: list[Part] = [self._sha256]
+        self._named: Hash = self._sha256
+        self.parts: list[Hash] = [self._sha256]
         if algorithm is not Algorithm.SHA_256:
-            self._named = _Measured(algorithm, _CONSTRUCTORS[algorithm](), tell)
+            self._named = _Measured(algorithm, new_hash(algorithm)(b""), tell)
             self.parts.append(self._named)
 
     @property
@@ -170,7 +181,7 @@ class FullDigester(Digester):
 
     def __init__(self, algorithm: Algorithm, tell: Hashed | None = None) -> None:
         super().__init__(algorithm, tell)
-        self._others: list[Part] = [
+        self._others: list[Hash] = [
             _Measured(name, hashlib.new(name, usedforsecurity=False), tell) for name in Digests._fields
         ]
         self.parts += self._others

@@ -17,6 +17,7 @@ ROOMS: tuple[frozenset[str], ...] = (
     frozenset({"version"}),
     frozenset({"errors"}),
     frozenset({"checksums"}),
+    frozenset({"blocks"}),
     frozenset({"counting"}),
     frozenset({"passwords", "access"}),
     frozenset({"settings"}),

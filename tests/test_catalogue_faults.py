@@ -17,15 +17,17 @@ import pytest
 from aiohttp import web
 
 from hashserver_aio import Settings, create_app
+from hashserver_aio.blocks import Manifest
 from hashserver_aio.catalogue import Arrival, Held, Known, Totals
 from hashserver_aio.catalogue.schema import STEPS
 from hashserver_aio.catalogue.sqlite import SqliteCatalogue
-from hashserver_aio.checksums import Checksum, Digests, Hashset
+from hashserver_aio.checksums import Algorithm, Checksum, Digests, Hashset
 from hashserver_aio.errors import CannotStart, StoreFailed
 from hashserver_aio.store import Form, Identity
 
 WRITER = """
 import asyncio, sys
+from hashserver_aio.blocks import Manifest
 from hashserver_aio.catalogue import Arrival, Known
 from hashserver_aio.catalogue.sqlite import SqliteCatalogue
 from hashserver_aio.checksums import Checksum
@@ -110,8 +112,11 @@ async def test_upgrade(path: Path, steps: int) -> None:
     assert known is not None and catalogue.hashset(name) is None
     await catalogue.record(Arrival(name, "", Form.PLAIN, known, others))
     assert catalogue.hashset(name) == Hashset(others.md5, others.sha1, b"2" * 32, others.sha512, 5)
+    manifest = Manifest(Algorithm.SHA3_256, 5, 2**21, b"1" * 20, b"2" * 32, b"3" * 32, b"3" * 32)
+    await catalogue.keep_manifest(name, manifest)
+    assert catalogue.manifest(name, 2**21) == manifest
     await catalogue.forget(name, lambda _: True)
-    assert catalogue.totals() == Totals(0, 0)
+    assert (catalogue.totals(), catalogue.manifest(name, 2**21)) == (Totals(0, 0), None)
     await catalogue.close()
 
 

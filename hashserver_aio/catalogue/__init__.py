@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from ..blocks import Manifest
 from ..checksums import Checksum, Digests, Hashset
 from ..settings import Limits
 from ..store import Form, Identity
@@ -112,6 +113,12 @@ class Catalogue(Protocol):
 
     def hashset(self, checksum: Checksum) -> Hashset | None:
         """Tell all digests of a buffer that is listed as held, if they were ever computed."""
+
+    def manifest(self, checksum: Checksum, block_size: int) -> Manifest | None:
+        """Tell what the blocks of a buffer that is listed as held hash to, if it was ever computed."""
+
+    async def keep_manifest(self, checksum: Checksum, manifest: Manifest) -> None:
+        """Keep what the blocks of a buffer hash to, for as long as it is listed as held."""
 
     def totals(self) -> Totals:
         """Tell how much is held. Raises: StoreFailed."""

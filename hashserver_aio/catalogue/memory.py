@@ -7,6 +7,7 @@ import time
 from bisect import bisect_left
 from collections import OrderedDict
 
+from ..blocks import Manifest
 from ..checksums import Checksum, Digests, Hashset
 from ..settings import Limits
 from ..store import Form
@@ -14,6 +15,9 @@ from . import Arrival, Held, IsAbsent, Known, Page, Totals
 
 MAX_FILES = 200_000
 """Some 120 MB at most; a file that fell out is hashed once more, and its buffer comes anew."""
+
+MAX_MANIFEST_BYTES = 32 * 1024 * 1024
+"""What the blocks of buffers hash to, of all together; what fell out is computed once more."""
 
 PAGE = 250
 
@@ -30,9 +34,10 @@ class MemoryCatalogue:
         self._held: dict[Checksum, int] = {}
         self._named: dict[bytes, Checksum] = {}
         self._others: dict[Checksum, Digests] = {}
+        self._manifests: OrderedDict[Checksum, Manifest] = OrderedDict()
         self._notes: dict[str, str] = {}
         self._reserved: dict[int, tuple[Checksum, int]] = {}
-        self._size = self._seq = self._now_ms = self._reservations = 0
+        self._size = self._seq = self._now_ms = self._reservations = self._manifest_bytes = 0
 
     async def why_unusable(self) -> str | None:
         """Nothing can go wrong."""
@@ -77,6 +82,7 @@ class MemoryCatalogue:
             self._size -= held.size
             self._named.pop(held.sha256 or b"", None)
             self._others.pop(checksum, None)
+            self._drop_manifest(checksum)
 
     async def distrust(self, checksum: Checksum, place: str, form: Form) -> None:
         """Know nothing of a file any more."""
@@ -104,6 +110,25 @@ class MemoryCatalogue:
         if held is None or others is None or held.sha256 is None:
             return None
         return Hashset(others.md5, others.sha1, held.sha256, others.sha512, held.size)
+
+    def manifest(self, checksum: Checksum, block_size: int) -> Manifest | None:
+        """Tell what the blocks of a buffer that is listed as held hash to, if it was ever computed."""
+        manifest = self._manifests.get(checksum)
+        return manifest if manifest is not None and manifest.block_size == block_size else None
+
+    async def keep_manifest(self, checksum: Checksum, manifest: Manifest) -> None:
+        """Keep what the blocks of a buffer hash to; the one kept longest makes room."""
+        if checksum not in self._held:
+            return
+        self._drop_manifest(checksum)
+        self._manifests[checksum] = manifest
+        self._manifest_bytes += manifest.memory_bytes
+        while self._manifest_bytes > MAX_MANIFEST_BYTES:
+            self._drop_manifest(next(iter(self._manifests)))
+
+    def _drop_manifest(self, checksum: Checksum) -> None:
+        manifest = self._manifests.pop(checksum, None)
+        self._manifest_bytes -= 0 if manifest is None else manifest.memory_bytes
 
     def totals(self) -> Totals:
         """Tell how much is held."""

@@ -64,6 +64,20 @@ STEPS = (
         sha512 BLOB NOT NULL
     ) WITHOUT ROWID;
     """,
+    # Packed, and with rows of their own: what is long would make every other look at its table slow.
+    """
+    CREATE TABLE blocks (
+        checksum BLOB NOT NULL,
+        block_size INTEGER NOT NULL,
+        algorithm TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        sha1s BLOB NOT NULL,
+        digests BLOB NOT NULL,
+        roots BLOB NOT NULL,
+        root BLOB NOT NULL,
+        PRIMARY KEY (checksum, block_size)
+    );
+    """,
 )
 
 

@@ -13,12 +13,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from ..checksums import Checksum, Hashset
+from ..blocks import Manifest
+from ..checksums import Algorithm, Checksum, Hashset
 from ..errors import Busy, StoreFailed
 from ..settings import Limits
 from ..store import Form, Identity
 from . import Arrival, Held, IsAbsent, Known, Page, Totals
 from .connection import Connection
+from .reservations import release, reserve
 from .writer import Writer, look
 
 log = logging.getLogger(__name__)
@@ -28,9 +30,6 @@ READ_TIMEOUT_S = 0.1
 
 PAGE = 250
 """Rows that are looked at in one read of the feed: with the wording, some milliseconds."""
-
-RESERVED_MS = 600_000
-"""Only what is whole and verified is reserved for: to commit it takes seconds, on the slowest disk."""
 
 MAX_NUMBER = 2**62
 """Larger numbers are none that was ever given."""
@@ -51,6 +50,15 @@ SELECT d.md5, d.sha1, a.sha256, d.sha512, a.size FROM arrivals a JOIN digests d 
 WHERE a.checksum = ? AND a.deleted_ms IS NULL AND a.sha256 IS NOT NULL
 """
 _DIGEST = "INSERT OR REPLACE INTO digests (checksum, md5, sha1, sha512) VALUES (?, ?, ?, ?)"
+_BLOCKS = """
+SELECT b.algorithm, b.size, b.block_size, b.sha1s, b.digests, b.roots, b.root
+FROM blocks b JOIN arrivals a USING (checksum)
+WHERE b.checksum = ? AND b.block_size = ? AND a.deleted_ms IS NULL
+"""
+_KEEP_BLOCKS = """
+INSERT OR REPLACE INTO blocks (algorithm, size, block_size, sha1s, digests, roots, root, checksum)
+SELECT ?, ?, ?, ?, ?, ?, ?, checksum FROM arrivals WHERE checksum = ? AND deleted_ms IS NULL
+"""
 _META = "SELECT value FROM meta WHERE key = ?"
 _FEED = """
 SELECT seq, checksum, size, added_ms, sha256 FROM arrivals
@@ -76,11 +84,6 @@ ON CONFLICT (checksum, place, form) DO UPDATE SET size = excluded.size, mtime_ns
 _DELETE = "UPDATE arrivals SET deleted_ms = ? WHERE seq = ?"
 _DISTRUST = "DELETE FROM stored WHERE checksum = ? AND place = ? AND form = ?"
 _COUNT = "UPDATE totals SET count = count + ?, size = size + ?"
-_RESERVED = """
-SELECT count(*), ifnull(sum(size), 0) FROM (
-    SELECT DISTINCT checksum, size FROM reservations r WHERE checksum != ? AND NOT EXISTS (
-        SELECT 1 FROM arrivals a WHERE a.checksum = r.checksum AND a.deleted_ms IS NULL))
-"""
 
 
 class SqliteCatalogue:
@@ -140,6 +143,11 @@ class SqliteCatalogue:
         """Tell all digests of a buffer that is listed as held, if they were ever computed."""
         row = self._row(_HASHSET, (bytes.fromhex(checksum),))
         return None if row is None else Hashset(*row)
+
+    def manifest(self, checksum: Checksum, block_size: int) -> Manifest | None:
+        """Tell what the blocks of a buffer that is listed as held hash to, if it was ever computed."""
+        row = self._row(_BLOCKS, (bytes.fromhex(checksum), block_size))
+        return None if row is None else Manifest(Algorithm(row[0]), *row[1:])
 
     def totals(self) -> Totals:
         """Tell how much is held. Raises: StoreFailed."""
@@ -205,6 +213,10 @@ class SqliteCatalogue:
         """
         await self._writer.write(partial(_record, arrival=arrival, reservation=reservation))
 
+    async def keep_manifest(self, checksum: Checksum, manifest: Manifest) -> None:
+        """Keep what the blocks of a buffer hash to, if it is listed as held. Raises: StoreFailed, Busy."""
+        await self._writer.write(partial(_keep_manifest, checksum=checksum, manifest=manifest))
+
     async def distrust(self, checksum: Checksum, place: str, form: Form) -> None:
         """Know nothing of a file any more that was found not to hash to its name.
 
@@ -222,11 +234,11 @@ class SqliteCatalogue:
 
     async def reserve(self, checksum: Checksum, size: int, limits: Limits) -> int | None:
         """Reserve room for a buffer. Raises: StoreFailed, Busy."""
-        return await self._writer.write(partial(_reserve, checksum=checksum, size=size, limits=limits))
+        return await self._writer.write(partial(reserve, checksum=checksum, size=size, limits=limits))
 
     async def release(self, reservation: int) -> None:
         """Give up a reservation. Raises: StoreFailed, Busy."""
-        await self._writer.write(partial(_release, reservation=reservation))
+        await self._writer.write(partial(release, reservation=reservation))
 
     async def keep_note(self, key: str, text: str) -> None:
         """Note something, in the place of what was noted before. Raises: StoreFailed, Busy."""
@@ -253,7 +265,13 @@ def _record(connection: sqlite3.Connection, arrival: Arrival, reservation: int |
     if arrival.others is not None:
         connection.execute(_DIGEST, (name, *arrival.others))
     if reservation is not None:
-        _release(connection, reservation)
+        release(connection, reservation)
+
+
+def _keep_manifest(connection: sqlite3.Connection, checksum: Checksum, manifest: Manifest) -> None:
+    m = manifest
+    values = (str(m.algorithm), m.size, m.block_size, m.sha1s, m.digests, m.roots, m.root)
+    connection.execute(_KEEP_BLOCKS, (*values, bytes.fromhex(checksum)))
 
 
 def _distrust(connection: sqlite3.Connection, values: Values) -> None:
@@ -268,24 +286,8 @@ def _forget(connection: sqlite3.Connection, checksum: Checksum, is_absent: IsAbs
     for seq, _, size, *_ in connection.execute(_HELD, (name,)).fetchall():
         connection.execute(_DELETE, (_now_ms(), seq))
         connection.execute(_COUNT, (-1, -size))
-    for table in ("stored", "digests"):
+    for table in ("stored", "digests", "blocks"):
         connection.execute(f"DELETE FROM {table} WHERE checksum = ?", (name,))
-
-
-def _reserve(connection: sqlite3.Connection, checksum: Checksum, size: int, limits: Limits) -> int | None:
-    name, now_ms = bytes.fromhex(checksum), _now_ms()
-    connection.execute("DELETE FROM reservations WHERE until_ms <= ?", (now_ms,))
-    if connection.execute(_HELD, (name,)).fetchone() is None:
-        held = connection.execute("SELECT count, size FROM totals").fetchone()
-        reserved = connection.execute(_RESERVED, (name,)).fetchone()
-        if not limits.allow(held[0] + reserved[0] + 1, held[1] + reserved[1] + size):
-            return None
-    statement = "INSERT INTO reservations (checksum, size, until_ms) VALUES (?, ?, ?)"
-    return connection.execute(statement, (name, size, now_ms + RESERVED_MS)).lastrowid
-
-
-def _release(connection: sqlite3.Connection, reservation: int) -> None:
-    connection.execute("DELETE FROM reservations WHERE id = ?", (reservation,))
 
 
 def _keep_note(connection: sqlite3.Connection, key: str, text: str) -> None:

@@ -6,7 +6,7 @@ What a blob sends is its representation: the plain bytes, or a compressed form a
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
 from .checksums import Checksum
@@ -28,7 +28,7 @@ class Blob:
     sha256: bytes | None
     stored: StoredFile
     file: io.FileIO | None
-    pieces: AsyncIterator[bytes] | None
+    pieces: AsyncGenerator[bytes, None] | None
     close: Callable[[], None]
 
     @property

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack, aclosing, closing, suppress
 from functools import partial
+from typing import TypeVar
 
 from .blobs import Blob
 from .catalogue import Catalogue
-from .checksums import Algorithm, Checksum, Hashset
+from .checksums import Algorithm, Checksum, Digester, Hashset
 from .counting import Counts, shared_counts
 from .decoded import DecodedFiles
 from .errors import BufferCorrupt, BufferNotFound, Busy, StoreFailed
@@ -23,6 +24,11 @@ from .settings import Settings
 from .store import FORMS, Form, Store, StoredFile
 from .verifying import FileChanged, Verifier
 from .waiting import MAX_WAIT_S, Waiting
+
+T = TypeVar("T")
+D = TypeVar("D", bound=Digester)
+Judge = Callable[[StoredFile], Awaitable[T | None]]
+"""Takes an open file: what it is good for, or None after closing it."""
 
 log = logging.getLogger(__name__)
 
@@ -89,21 +95,26 @@ class Buffers:
         return False
 
     async def _open_now(self, checksum: Checksum, accepted: Sequence[Form], seekable: bool) -> Blob | None:
-        """Open what is there now; what is replaced in the very moment is opened anew."""
+        """Open what is there now."""
+        blob = partial(self._blob, accepted=accepted, seekable=seekable)
+        return await self._first_good(checksum, _all_forms(accepted), blob)
+
+    async def _first_good(self, checksum: Checksum, forms: Sequence[Form], judge: Judge[T]) -> T | None:
+        """Find the first file that is judged good; what is replaced in the very moment is opened anew."""
         for _ in range(MAX_REOPENED):
             try:
-                return await self._open_once(checksum, accepted, seekable)
+                return await self._first_good_now(checksum, forms, judge)
             except FileChanged:
                 continue
         raise _restless(checksum)
 
-    async def _open_once(self, checksum: Checksum, accepted: Sequence[Form], seekable: bool) -> Blob | None:
+    async def _first_good_now(self, checksum: Checksum, forms: Sequence[Form], judge: Judge[T]) -> T | None:
         corrupt = False
-        async with aclosing(self.store.find(checksum, _all_forms(accepted))) as found:
+        async with aclosing(self.store.find(checksum, forms)) as found:
             async for stored in found:
-                blob = await self._blob(stored, accepted, seekable)
-                if blob is not None:
-                    return blob
+                good = await judge(stored)
+                if good is not None:
+                    return good
                 corrupt = True
         if corrupt:
             raise BufferCorrupt(
@@ -205,6 +216,24 @@ class Buffers:
                 if hashset is not None:
                     return hashset
         raise _restless(checksum)
+
+    async def examine(self, checksum: Checksum, new_digester: Callable[[], D]) -> D:
+        """Read a buffer through a digester of the caller's: the one that has seen all of a good file.
+
+        One is made for each file that is tried. What the catalogue knows of a file spares nothing.
+        Raises: BufferNotFound, BufferCorrupt, Busy, StoreFailed.
+        """
+
+        async def examined(stored: StoredFile) -> D | None:
+            with stored.file:
+                digester = new_digester()
+                return digester if await self.verifier.examined(stored, digester) else None
+
+        digester = await self._first_good(checksum, FORMS, examined)
+        if digester is None:
+            await self._note_absence(checksum)
+            raise BufferNotFound(checksum)
+        return digester
 
     async def _size(self, checksum: Checksum) -> int | None:
         """Tell the plain size of what could be served now; this may have to read it."""

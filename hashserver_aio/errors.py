@@ -35,6 +35,7 @@ Nothing here knows HTTP: `server/errors.py` holds the status of each.
       CannotStart          the server can't be started as it was told to
       Busy                 too much of something is under way
         Starved            the server itself lacks files, processes, or its catalogue
+      NotYet               what is asked for is being computed
 """
 
 from __future__ import annotations
@@ -193,6 +194,10 @@ class Busy(HashserverError):
 
 class Starved(Busy):
     """The server itself lacks files, processes, or its catalogue: that is for its operator to see."""
+
+
+class NotYet(HashserverError):
+    """What is asked for is being computed: ask again."""
 
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from .blocks import DEFAULT_BLOCK_BYTES
 from .checksums import Algorithm
 
 
@@ -69,6 +70,7 @@ class Settings:
     limits: Limits = Limits()
     catalogue: str | None = None
     scrub_bytes_per_s: float | None = None
+    block_size: int = DEFAULT_BLOCK_BYTES
     auth_file: Path | None = None
     allow_delete: bool = False
     allow_fetch: bool = False

@@ -104,6 +104,12 @@ class Verifier:
         good = await self._verify(stored.duplicate(), self._new_digester(), pace)
         return None if good is None else good.known
 
+    async def examined(self, stored: StoredFile, digester: Digester) -> bool:
+        """Hash a file with a digester of the caller's; False if it is not good. Raises as `known` does."""
+        if self._found_bad(stored) is not None:
+            return False
+        return await self._verify(stored.duplicate(), digester) is not None
+
     async def hashset(self, stored: StoredFile) -> Hashset | None:
         """Hash a file in every way, and keep that; None if it is not good. Raises as `known` does."""
         good = await self._verified_once(stored, fully=True)

@@ -13,6 +13,10 @@ ROUTES = {
     ("GET", f"/{NAME}"): "read",
     ("HEAD", f"/{NAME}"): "read",
     ("PUT", f"/{OTHER}"): "write",
+    ("GET", f"/{NAME}/blocks"): "read",
+    ("GET", f"/{NAME}/proof?leaf=0"): "read",
+    ("GET", "/rd/"): "read",
+    ("GET", f"/rd/{NAME}"): "read",
     ("PUT", f"/promise/{OTHER}"): "write",
     ("GET", "/has"): "read",
     ("POST", "/has"): "read",
@@ -69,7 +73,7 @@ BODIES = {
 
 def template_of(path: str) -> str:
     """Name the route of a path."""
-    path = path.partition("?")[0]
+    path = path.partition("?")[0].replace(f"/rd/{NAME}", "/rd/{path}")
     for name in (NAME, OTHER):
         path = path.replace(name, "{checksum}")
     for name in (SHA256, OTHER_SHA256):

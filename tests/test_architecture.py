@@ -25,7 +25,19 @@ ROOMS: tuple[frozenset[str], ...] = (
     frozenset({"catalogue"}),
     frozenset({"webroot"}),
     frozenset(
-        {"blobs", "bodies", "waiting", "verifying", "decoded", "intake", "inspecting", "scrubbing", "buffers"}
+        {
+            "blobs",
+            "bodies",
+            "waiting",
+            "verifying",
+            "decoded",
+            "intake",
+            "inspecting",
+            "scrubbing",
+            "buffers",
+            "digesting",
+            "manifests",
+        }
     ),
     frozenset({"reading"}),
     frozenset({"fetching"}),
@@ -35,7 +47,7 @@ ROOMS: tuple[frozenset[str], ...] = (
 )
 """From top to bottom; those on one floor are one room in several files."""
 
-FACES = frozenset({"axon", "hashserver", "info", "webroot"})
+FACES = frozenset({"axon", "hashserver", "info", "rd", "webroot"})
 MAX_LINES = 300
 MAX_FUNCTION_LINES = 40
 
@@ -116,7 +128,19 @@ def test_faces_are_strangers(face: str) -> None:
 
 @pytest.mark.parametrize(
     "room",
-    ["errors", "checksums", "counting", "store", "catalogue", "buffers", "verifying", "reading", "webroot"],
+    [
+        "errors",
+        "checksums",
+        "counting",
+        "store",
+        "catalogue",
+        "buffers",
+        "verifying",
+        "reading",
+        "blocks",
+        "manifests",
+        "webroot",
+    ],
 )
 def test_no_web_above_the_server(room: str) -> None:
     """Rooms above the server know nothing of HTTP's library."""

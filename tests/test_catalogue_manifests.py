@@ -56,9 +56,9 @@ async def test_kept(catalogue: Catalogue) -> None:
 
 
 async def test_bounded_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The catalogue in memory forgets what it was told longest ago."""
-    catalogue = MemoryCatalogue()
+    """The catalogue in memory forgets what was used longest ago."""
     monkeypatch.setattr(memory, "MAX_MANIFEST_BYTES", 3 * manifest_of(1).memory_bytes)
+    catalogue = MemoryCatalogue()
     for number in (1, 2, 1, 3, 4):
         await catalogue.record(arrival(number))
         await catalogue.keep_manifest(name(number), manifest_of(number))

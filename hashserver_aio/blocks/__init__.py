@@ -15,6 +15,7 @@ from .manifest import (
     prove,
 )
 from .merkle import DIGEST_BYTES, LEAF_BYTES, leaf_hash, root_of_path
+from .recent import Recent
 
 __all__ = [
     "DEFAULT_BLOCK_BYTES",
@@ -26,6 +27,7 @@ __all__ = [
     "BlockDigester",
     "Manifest",
     "Proof",
+    "Recent",
     "is_block_size",
     "leaf_hash",
     "prove",

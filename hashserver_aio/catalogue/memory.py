@@ -7,7 +7,7 @@ import time
 from bisect import bisect_left
 from collections import OrderedDict
 
-from ..blocks import Manifest
+from ..blocks import Manifest, Recent
 from ..checksums import Checksum, Digests, Hashset
 from ..settings import Limits
 from ..store import Form
@@ -34,10 +34,10 @@ class MemoryCatalogue:
         self._held: dict[Checksum, int] = {}
         self._named: dict[bytes, Checksum] = {}
         self._others: dict[Checksum, Digests] = {}
-        self._manifests: OrderedDict[Checksum, Manifest] = OrderedDict()
+        self._manifests = Recent(MAX_MANIFEST_BYTES)
         self._notes: dict[str, str] = {}
         self._reserved: dict[int, tuple[Checksum, int]] = {}
-        self._size = self._seq = self._now_ms = self._reservations = self._manifest_bytes = 0
+        self._size = self._seq = self._now_ms = self._reservations = 0
 
     async def why_unusable(self) -> str | None:
         """Nothing can go wrong."""
@@ -82,7 +82,7 @@ class MemoryCatalogue:
             self._size -= held.size
             self._named.pop(held.sha256 or b"", None)
             self._others.pop(checksum, None)
-            self._drop_manifest(checksum)
+            self._manifests.drop(checksum)
 
     async def distrust(self, checksum: Checksum, place: str, form: Form) -> None:
         """Know nothing of a file any more."""
@@ -117,18 +117,9 @@ class MemoryCatalogue:
         return manifest if manifest is not None and manifest.block_size == block_size else None
 
     async def keep_manifest(self, checksum: Checksum, manifest: Manifest) -> None:
-        """Keep what the blocks of a buffer hash to; the one kept longest makes room."""
-        if checksum not in self._held:
-            return
-        self._drop_manifest(checksum)
-        self._manifests[checksum] = manifest
-        self._manifest_bytes += manifest.memory_bytes
-        while self._manifest_bytes > MAX_MANIFEST_BYTES:
-            self._drop_manifest(next(iter(self._manifests)))
-
-    def _drop_manifest(self, checksum: Checksum) -> None:
-        manifest = self._manifests.pop(checksum, None)
-        self._manifest_bytes -= 0 if manifest is None else manifest.memory_bytes
+        """Keep what the blocks of a buffer hash to; the one used longest ago makes room."""
+        if checksum in self._held:
+            self._manifests.keep(checksum, manifest)
 
     def totals(self) -> Totals:
         """Tell how much is held."""

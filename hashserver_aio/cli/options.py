@@ -11,9 +11,23 @@ from typing import Any, TypeVar
 import click
 
 from .. import settings as s
+from ..blocks import DEFAULT_BLOCK_BYTES
 from ..checksums import Algorithm
 from ..server.logs import LEVELS
-from .values import FILE, FOLDER, GRACE, PORT, RANGE_PORT, RATE, SECONDS, Folders, Origin, Size, Workers
+from .values import (
+    FILE,
+    FOLDER,
+    GRACE,
+    PORT,
+    RANGE_PORT,
+    RATE,
+    SECONDS,
+    BlockSize,
+    Folders,
+    Origin,
+    Size,
+    Workers,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,6 +70,9 @@ STORE_OPTIONS = (
     option("--scrub-rate", type=RATE, default=None, metavar="MIB/S",
            help="Hash all that is stored, over and over, at so many MiB a second; what is corrupt "
            "is put aside and logged. [default: off]"),
+    option("--block-size", type=BlockSize(), default=DEFAULT_BLOCK_BYTES, show_default="2M", metavar="BYTES",
+           help="Digest buffers in blocks of this size, for downloads that are checked block by block: "
+           "a power of two from 64K to 64M."),
     option("--auth-file", type=FILE, default=None, metavar="F",
            help="Who may do what, made by `hashserver-aio auth add`; read anew when it changes. "
            "[default: everybody reads, and writes if --writable]"),
@@ -139,6 +156,7 @@ def store_settings(given: dict[str, Any]) -> s.Settings:
         fsync=not given["no_fsync"],
         max_buffer_bytes=given["max_buffer_size"],
         catalogue=given["catalogue"],
+        block_size=given["block_size"],
         scrub_bytes_per_s=given["scrub_rate"] and given["scrub_rate"] * 2**20,
         auth_file=given["auth_file"],
         allow_delete=given["allow_delete"],

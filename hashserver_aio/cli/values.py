@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from ..blocks import is_block_size
+
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/\s]+")
 
@@ -30,6 +32,17 @@ class Size(click.ParamType[int]):
         if match is None or not int(match[1]):
             self.fail(f"{value!r} is no size; write 500M or 2G", param, ctx)
         return int(match[1]) * _UNITS[match[2].lower()]
+
+
+class BlockSize(Size):
+    """A size that blocks may have."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read a size."""
+        size = super().convert(value, param, ctx)
+        if not is_block_size(size):
+            self.fail(f"{value!r} is no size for blocks; take a power of two from 64K to 64M", param, ctx)
+        return size
 
 
 class Folders(click.ParamType[tuple[Path, ...]]):

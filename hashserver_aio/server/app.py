@@ -18,12 +18,13 @@ from ..catalogue import Catalogue
 from ..catalogue.opening import opened, path_of
 from ..counting import Counts
 from ..fetching import configured_proxy, parse_allowed
+from ..manifests import Manifests
 from ..reading.apart import Readers
 from ..scrubbing import Scrub
 from ..settings import Settings
 from ..store.admission import settle_format
 from ..store.format import Format
-from . import axon, hashserver, info, metrics, webroot
+from . import axon, hashserver, info, metrics, rd, webroot
 from .activity import Activity, counting
 from .axon.fetch import make_fetcher
 from .columns import server_counts
@@ -37,6 +38,7 @@ from .keys import (
     COUNTS,
     FAST_PATH,
     FETCHER,
+    MANIFESTS,
     METER,
     READERS,
     READINESS,
@@ -90,6 +92,7 @@ def _routes(settings: Settings) -> list[web.RouteDef]:
         *metrics.routes(),
         *hashserver.routes(),
         *axon.routes(),
+        *rd.routes(),
     ]
 
 
@@ -136,6 +139,7 @@ async def _buffers(app: web.Application) -> AsyncIterator[None]:
         async with opened(settings, counts) as (store, catalogue):
             app[BUFFERS] = Buffers(store, catalogue, settings, counts)
             app[FAST_PATH] = FastPath(DOORS, app[BUFFERS], access, app[ACTIVITY], counts)
+            app[MANIFESTS] = Manifests(app[BUFFERS], settings.block_size, counts)
             app[METER] = Meter(counts, catalogue, settings)
             app[READINESS] = Readiness(app[BUFFERS], catalogue)
             with (
@@ -146,6 +150,7 @@ async def _buffers(app: web.Application) -> AsyncIterator[None]:
                     yield
             app[BUFFERS].close()
             app[READINESS].close()
+            await app[MANIFESTS].close()
             await app[ACTIVITY].settle(CLEAN_UP_S)
     finally:
         if access is not None:
@@ -176,3 +181,4 @@ async def _scrubbing(buffers: Buffers, catalogue: Catalogue, settings: Settings)
 
 async def _release_waiting(app: web.Application) -> None:
     app[BUFFERS].close()
+    await app[MANIFESTS].close()

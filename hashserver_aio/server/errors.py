@@ -14,6 +14,7 @@ from aiohttp.typedefs import Handler
 from .. import errors as e
 from . import words
 from .axon import words as axon
+from .rd import words as rd
 from .words import ECHOED, Words
 
 log = logging.getLogger(__name__)
@@ -47,13 +48,14 @@ STATUS: dict[type[e.HashserverError], HTTPStatus] = {
     e.FileChanged: HTTPStatus.SERVICE_UNAVAILABLE,
     e.Busy: HTTPStatus.SERVICE_UNAVAILABLE,
     e.Starved: HTTPStatus.SERVICE_UNAVAILABLE,
+    e.NotYet: HTTPStatus.SERVICE_UNAVAILABLE,
     e.FormatConflict: HTTPStatus.SERVICE_UNAVAILABLE,
     e.CannotStart: HTTPStatus.SERVICE_UNAVAILABLE,
     e.NoSpace: HTTPStatus.INSUFFICIENT_STORAGE,
     e.LimitReached: HTTPStatus.INSUFFICIENT_STORAGE,
 }
 
-EXPECTED = frozenset({e.Busy, e.FileChanged, e.LimitReached})
+EXPECTED = frozenset({e.Busy, e.FileChanged, e.LimitReached, e.NotYet})
 """Clients bring these about, as often as they like, and nothing is broken."""
 
 
@@ -83,7 +85,10 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def _words_for(request: web.Request) -> Words:
-    return axon.WORDS if request.path.startswith(axon.BASE) else words.WORDS
+    path = request.path
+    if path.startswith(axon.BASE):
+        return axon.WORDS
+    return rd.WORDS if path.startswith(rd.BASE) else words.WORDS
 
 
 def _refusal(request: web.Request, error: e.HashserverError) -> web.Response:
@@ -100,7 +105,7 @@ def _refusal(request: web.Request, error: e.HashserverError) -> web.Response:
         response.headers["Accept-Encoding"] = "zstd, gzip"
     elif isinstance(error, e.ReadOnly):
         response.headers["Allow"] = "GET, HEAD, OPTIONS"
-    elif isinstance(error, e.Busy | e.FileChanged):
+    elif isinstance(error, e.Busy | e.FileChanged | e.NotYet):
         response.headers["Retry-After"] = "5"
     return response
 

@@ -27,6 +27,13 @@ _SHARED = {
     "Vary": "Accept-Encoding",
 }
 _PRIVATE = {"Cache-Control": "private, max-age=31536000, immutable"}
+
+
+def immutable(*, is_public: bool) -> str:
+    """Word a Cache-Control header; caches that others use keep only what is public."""
+    return (_SHARED if is_public else _PRIVATE)["Cache-Control"]
+
+
 _REPRESENTATION = {
     "Content-Type": "application/octet-stream",
     "Accept-Ranges": "bytes",
@@ -56,7 +63,10 @@ def _validators(blob: Blob) -> dict[str, str]:
 
 
 def _description(blob: Blob) -> dict[str, str]:
-    headers = {"Content-Disposition": f'attachment; filename="{blob.checksum}"'}
+    headers = {
+        "Content-Disposition": f'attachment; filename="{blob.checksum}"',
+        "Link": f'</{blob.checksum}/blocks>; rel="describedby"',
+    }
     if blob.form is not Form.PLAIN:
         headers["Content-Encoding"] = CODINGS[blob.form]
     return headers

@@ -8,6 +8,7 @@ from ..access import AccessFile
 from ..buffers import Buffers
 from ..counting import Counts
 from ..fetching import Fetcher
+from ..manifests import Manifests
 from ..reading.apart import Readers
 from ..settings import Settings
 from ..webroot import WebRoot
@@ -19,6 +20,7 @@ from .readiness import Readiness
 ACCESS: web.AppKey[AccessFile | None] = web.AppKey("ACCESS")
 SETTINGS = web.AppKey("SETTINGS", Settings)
 BUFFERS = web.AppKey("BUFFERS", Buffers)
+MANIFESTS = web.AppKey("MANIFESTS", Manifests)
 READERS = web.AppKey("READERS", Readers)
 ACTIVITY = web.AppKey("ACTIVITY", Activity)
 COUNTS = web.AppKey("COUNTS", Counts)

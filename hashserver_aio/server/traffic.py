@@ -9,12 +9,15 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from ..counting import BYTES_IN, BYTES_OUT, Counts
-from . import hashserver, webroot
+from . import hashserver, rd, webroot
 from .axon.words import BASE as AXON_PATHS
-from .columns import AXON, HASHSERVER, INFO, OTHER, WEB_ROOT, column_of
+from .columns import AXON, HASHSERVER, INFO, OTHER, RD, WEB_ROOT, column_of
 from .receive import RECEIVED
 
-_HASHSERVER_PATHS = frozenset(route.path for route in hashserver.routes())
+_FACES = {route.path: HASHSERVER for route in hashserver.routes()} | {
+    route.path.replace(":.+", ""): RD for route in rd.routes()
+}
+"""Of paths as routes have them."""
 
 
 def face_of(request: web.Request) -> str:
@@ -25,7 +28,7 @@ def face_of(request: web.Request) -> str:
         return AXON
     if path == webroot.PATH:
         return WEB_ROOT
-    return HASHSERVER if path in _HASHSERVER_PATHS else INFO
+    return _FACES.get(path, INFO)
 
 
 def traffic(counts: Counts) -> Middleware:

@@ -132,6 +132,12 @@ class Store(Protocol):
     async def is_awaited(self, checksum: Checksum) -> bool:
         """Tell whether it is worth waiting for a buffer: it is pending, or a lock file says so."""
 
+    async def turn(self, checksum: Checksum) -> Callable[[], None] | None:
+        """Take the turn, of all servers of this store, to do something long with a buffer.
+
+        What is returned ends it, as the death of this process does; None if another one has it.
+        """
+
     async def remove(self, checksum: Checksum) -> bool:
         """Remove a buffer in all its forms, durably; False if there is none.
 

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 
 from ..checksums import Checksum
 from ..counting import Counts, shared_counts
@@ -23,7 +23,7 @@ from .files import COMMIT_LOCK, OWN_FOLDER, Form, Identity, StoredFile, open_sto
 from .filesystem import follow_group, has_room, is_network, sync_folder
 from .format import Format, layout_of, record_format, write_marker
 from .layout import Place, places
-from .locks import is_locked, remove_shown
+from .locks import is_locked, remove_shown, turn_lock
 from .presence import held, size_of
 from .promises import Promises
 from .quarantine import put_aside
@@ -242,6 +242,10 @@ class DirectoryStore:
             return upload.commit(checksum, len(data))
         finally:
             upload.abort()
+
+    async def turn(self, checksum: Checksum) -> Callable[[], None] | None:
+        """Take the turn to do something long with a buffer."""
+        return await self._threads.disk(turn_lock, self._target.lock, checksum, self.prepare)
 
     async def remove(self, checksum: Checksum) -> bool:
         """Remove a buffer in all its forms; what lies in an extra directory stays."""

@@ -12,7 +12,8 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from ..checksums import Checksum
 from ..errors import Busy
@@ -23,6 +24,9 @@ REFRESHED_EVERY_S = 10.0
 
 _FLOCK = "hhqqi"
 """struct flock: type, whence, start, length, process (0)."""
+
+_TURNS = 2**60
+"""Where the bytes begin that turns are taken by: behind all that 15 digits can say."""
 
 COMMIT_WAIT_S = 5.0
 """A commit under the lock takes the time of a rename and a sync."""
@@ -47,12 +51,7 @@ def commit_lock(path: str, checksum: Checksum) -> Iterator[None]:
     One file for all: a checksum is a byte of it, far behind its end. The lock belongs to the open
     file (F_OFD_SETLK, fcntl(2)), so that threads of one process are kept apart as well.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-    try:
-        descriptor = os.open(path, flags, 0o664)
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        descriptor = os.open(path, flags, 0o664)
+    descriptor = _opened(path)
     try:
         _lock_soon(descriptor, int(checksum[:15], 16))
         yield
@@ -60,13 +59,43 @@ def commit_lock(path: str, checksum: Checksum) -> Iterator[None]:
         os.close(descriptor)
 
 
+def turn_lock(path: str, checksum: Checksum, prepare: Callable[[], None]) -> Callable[[], None] | None:
+    """Take a lock that others may hold for minutes, unless they do; what is returned ends it.
+
+    It does not hinder commits. `prepare` is called before, and may raise.
+    """
+    prepare()
+    descriptor = _opened(path)
+    try:
+        _lock(descriptor, _TURNS + int(checksum[:15], 16))
+    except BaseException as error:
+        os.close(descriptor)
+        if isinstance(error, BlockingIOError):
+            return None
+        raise
+    return partial(os.close, descriptor)
+
+
+def _opened(path: str) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    try:
+        return os.open(path, flags, 0o664)
+    except FileNotFoundError:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return os.open(path, flags, 0o664)
+
+
+def _lock(descriptor: int, byte: int) -> None:
+    request = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, request)
+
+
 def _lock_soon(descriptor: int, byte: int) -> None:
     """Take a lock that others hold for milliseconds; one that is stopped must not stop us."""
-    request = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
     deadline_s = time.monotonic() + COMMIT_WAIT_S
     while True:
         try:
-            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, request)
+            _lock(descriptor, byte)
             return
         except BlockingIOError:
             if time.monotonic() > deadline_s:

@@ -36,6 +36,9 @@ Nothing here knows HTTP: `server/errors.py` holds the status of each.
       Busy                 too much of something is under way
         Starved            the server itself lacks files, processes, or its catalogue
       NotYet               what is asked for is being computed
+      ServerTrouble        (of clients) a server can't be used
+        ServerUnreachable  it can't be reached, or the connection to it broke and broke again
+        BadAnswer          what it answered makes no sense
 """
 
 from __future__ import annotations
@@ -198,6 +201,18 @@ class Starved(Busy):
 
 class NotYet(HashserverError):
     """What is asked for is being computed: ask again."""
+
+
+class ServerTrouble(HashserverError):
+    """A server can't be used; only clients say so."""
+
+
+class ServerUnreachable(ServerTrouble):
+    """A server can't be reached, or the connection to it broke and broke again."""
+
+
+class BadAnswer(ServerTrouble):
+    """What a server answered makes no sense; it may be none of ours."""
 
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})

@@ -18,6 +18,7 @@ ROOMS: tuple[frozenset[str], ...] = (
     frozenset({"errors"}),
     frozenset({"checksums"}),
     frozenset({"blocks"}),
+    frozenset({"client"}),
     frozenset({"counting"}),
     frozenset({"passwords", "access"}),
     frozenset({"settings"}),
@@ -160,3 +161,9 @@ def test_sizes(path: Path) -> None:
     # From `def` on: the options of a command are declarations above it.
     lengths = [(node.name, (node.end_lineno or 0) - node.lineno + 1) for node in functions(path)]
     assert [(name, length) for name, length in lengths if length > MAX_FUNCTION_LINES] == []
+
+
+def test_client_knows_no_server() -> None:
+    """The client shares names, errors and the version with servers, and nothing of how one keeps buffers."""
+    rooms = {name.split(".")[0] for path in (PACKAGE / "client").rglob("*.py") for name in imported(path)}
+    assert rooms == {"client", "checksums", "errors", "version"}

@@ -8,9 +8,12 @@ import sys
 import click
 
 from ..version import __version__
+from .ask import has, ls, rm, stat
 from .auth import auth
 from .check import check
+from .get import cat, get
 from .inspect import reindex, verify
+from .put import put
 from .run import run
 from .upstream import hashserver
 
@@ -23,7 +26,8 @@ def cli() -> None:
     \b
     Start one on a directory, store a buffer, get it back:
       hashserver-aio run --dir /srv/buffers --writable
-      curl -T photo.jpg http://127.0.0.1:8000/$(openssl dgst -sha3-256 -r photo.jpg | cut -c-64)
+      hashserver-aio put photo.jpg
+      hashserver-aio get 3338be69.. -o copy.jpg
 
     \b
     Completion for bash (zsh and fish alike):
@@ -31,7 +35,7 @@ def cli() -> None:
     """
 
 
-for command in (run, check, reindex, verify, auth):
+for command in (run, check, reindex, verify, auth, put, get, cat, has, stat, ls, rm):
     cli.add_command(command)
 
 

@@ -1,6 +1,6 @@
 """The options of a server, each also read from the environment.
 
-This is the one place that reads HASHSERVER_ variables, for the command line and for other runners.
+This is the one place that reads HASHSERVER_ variables of servers, for the command line and for other runners.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ A buffer that it gives was hashed here; what it says is stored, the server has s
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Self, overload
@@ -83,16 +83,18 @@ class Client:
         """Tell what the server names buffers by."""
         return await self._names.own()
 
-    @overload
-    async def has(self, names: str, *, promised: bool = ..., algorithm: str | None = ...) -> bool: ...
+    @overload  # a text is a sequence of texts, too: for one, the first signature counts
+    async def has(  # type: ignore[overload-overlap]
+        self, names: str, *, promised: bool = ..., algorithm: str | None = ...
+    ) -> bool: ...
 
     @overload
     async def has(
-        self, names: list[str], *, promised: bool = ..., algorithm: str | None = ...
+        self, names: Sequence[str], *, promised: bool = ..., algorithm: str | None = ...
     ) -> list[bool]: ...
 
     async def has(
-        self, names: str | list[str], *, promised: bool = False, algorithm: str | None = None
+        self, names: str | Sequence[str], *, promised: bool = False, algorithm: str | None = None
     ) -> bool | list[bool]:
         """Tell whether a buffer is held, or which of many are; or, with `promised`, will be."""
         if isinstance(names, str):

@@ -1,0 +1,123 @@
+"""What all commands share that ask a server: which one, as whom, and how it ends.
+
+Credentials come from the environment only: a command line is for everybody to see.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ..client import Client
+from ..errors import HashserverError
+from .inspect import INTERRUPTED
+
+if TYPE_CHECKING:
+    from click._termui_impl import ProgressBar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+url_option = click.option(
+    "--url",
+    metavar="URL",
+    default=DEFAULT_URL,
+    show_default=True,
+    envvar="HASHSERVER_URL",
+    show_envvar=True,
+    help="The server. Credentials: HASHSERVER_KEY, or HASHSERVER_USER and HASHSERVER_PASSWORD.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line.")
+sha256_option = click.option(
+    "--sha256", "by_sha256", is_flag=True, help="Names are SHA-256, whatever the server names buffers by."
+)
+
+
+def names_argument(command: F) -> F:
+    """Take names; a lone - reads them from stdin, one a line."""
+
+    def read(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value != ("-",):
+            return value
+        return tuple(line.split()[0] for line in sys.stdin if line.strip())
+
+    return click.argument("names", metavar="NAME...", nargs=-1, required=True, callback=read)(command)
+
+
+def algorithm_of(by_sha256: bool) -> str | None:
+    """Say what names are of, for the client."""
+    return "sha-256" if by_sha256 else None
+
+
+def connect(url: str, prefix: str = "HASHSERVER_", **more: Any) -> Client:
+    """Make a client of a server, with the credentials of the environment.
+
+    Raises: UsageError.
+    """
+    key, user = os.environ.get(f"{prefix}KEY"), os.environ.get(f"{prefix}USER")
+    auth = key or ((user, os.environ.get(f"{prefix}PASSWORD", "")) if user else None)
+    try:
+        return Client(url, auth=auth, **more)
+    except HashserverError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def run(work: Coroutine[None, None, bool]) -> None:
+    """Do something, and end as scripts want it: 0 if all of it was done, 1 if not, 130 on Ctrl-C."""
+    try:
+        all_done = asyncio.run(work)
+    except (HashserverError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
+    if not all_done:
+        raise SystemExit(1)
+
+
+class Bar:
+    """A progress bar on a terminal, and nothing elsewhere; lines are written above it."""
+
+    STEP_BYTES = 2**18
+
+    def __init__(self, label: str, size: int | None = None) -> None:
+        self._done = 0
+        self._bar: ProgressBar[int] | None = None
+        if sys.stderr.isatty():
+            self._bar = click.progressbar(
+                length=size or 1, label=label, file=sys.stderr, update_min_steps=self.STEP_BYTES
+            )
+
+    def __enter__(self) -> Bar:
+        if self._bar is not None:
+            self._bar.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._bar is not None:
+            self._bar.__exit__(None, None, None)
+
+    def moved(self, count: int) -> None:
+        """Show that so many bytes more are done with."""
+        if self._bar is not None:
+            self._bar.update(count)
+
+    def at(self, done: int, size: int | None) -> None:
+        """Show how many bytes are done with, of how many."""
+        if self._bar is not None:
+            self._bar.length = max(size or done, 1)
+            self._bar.update(done - self._done)
+            self._done = done
+
+    def say(self, line: str, *, is_error: bool = False) -> None:
+        """Write a line, to stdout or stderr."""
+        if self._bar is not None:
+            click.echo("\r\x1b[K", nl=False, err=True)
+        click.echo(line, err=is_error)
+        if self._bar is not None:
+            self._bar.render_progress()

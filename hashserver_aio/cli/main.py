@@ -13,6 +13,7 @@ from .auth import auth
 from .check import check
 from .get import cat, get
 from .inspect import reindex, verify
+from .mirror import mirror
 from .put import put
 from .run import run
 from .upstream import hashserver
@@ -35,7 +36,7 @@ def cli() -> None:
     """
 
 
-for command in (run, check, reindex, verify, auth, put, get, cat, has, stat, ls, rm):
+for command in (run, check, reindex, verify, auth, put, get, cat, has, stat, ls, rm, mirror):
     cli.add_command(command)
 
 

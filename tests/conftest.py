@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
+import hashserver_aio
 from hashserver_aio import Settings, create_app
 from hashserver_aio.store import Pace, Sink, StoredFile
 from hashserver_aio.store.directory import DirectoryStore
@@ -24,6 +25,7 @@ from .servers import RunningServer
 Client = TestClient[web.Request, web.Application]
 ServerFactory = Callable[..., RunningServer]
 ClientFactory = Callable[..., Awaitable[Client]]
+Connect = Callable[..., Awaitable[hashserver_aio.Client]]
 
 
 @pytest.fixture
@@ -79,6 +81,21 @@ def start_client(aiohttp_client: Any, directory: Path) -> ClientFactory:
 async def client(start_client: ClientFactory) -> Client:
     """A client of a writable server on an empty directory, sha3-256 and prefix."""
     return await start_client()
+
+
+@pytest.fixture
+async def connect(start_client: ClientFactory) -> AsyncIterator[Connect]:
+    """Start servers that delete in this process, each with a client of ours."""
+    clients: list[hashserver_aio.Client] = []
+
+    async def start(auth: Any = None, **settings: Any) -> hashserver_aio.Client:
+        server = await start_client(allow_delete=True, **settings)
+        clients.append(hashserver_aio.Client(str(server.make_url("")), auth=auth))
+        return clients[-1]
+
+    yield start
+    for client in clients:
+        await client.close()
 
 
 @pytest.fixture(scope="session")

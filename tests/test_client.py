@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -31,41 +31,24 @@ from hashserver_aio.errors import (
 )
 
 from .clients import LONG, files_in, name, sha256
-from .conftest import ClientFactory
+from .conftest import Connect
 from .fetches import target
 
 ABSENT = "ab" * 32
 BODIES = {"empty": b"", "small": b"hello", "long": LONG}
 
-Start = Callable[..., Awaitable[Client]]
-
 
 @pytest.fixture
-async def start(start_client: ClientFactory) -> AsyncIterator[Start]:
-    """Start servers in this process, each with a client of ours."""
-    started: list[Client] = []
-
-    async def begin(auth: Any = None, **settings: Any) -> Client:
-        server = await start_client(allow_delete=True, **settings)
-        started.append(Client(str(server.make_url("")), auth=auth))
-        return started[-1]
-
-    yield begin
-    for client in started:
-        await client.close()
-
-
-@pytest.fixture
-async def ours(start: Start) -> Client:
+async def ours(connect: Connect) -> Client:
     """A client of ours, of a writable server on an empty directory."""
-    return await start()
+    return await connect()
 
 
 @pytest.mark.parametrize("algorithm", list(Algorithm))
 @pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-async def test_put_and_get(start: Start, algorithm: Algorithm, body: bytes) -> None:
+async def test_put_and_get(connect: Connect, algorithm: Algorithm, body: bytes) -> None:
     """A buffer comes back as it went in, under either of its names; put again, it is not new."""
-    client = await start(algorithm=algorithm)
+    client = await connect(algorithm=algorithm)
     assert await client.algorithm() is algorithm
     own = name(body) if algorithm is Algorithm.SHA3_256 else sha256(body)
     assert not await client.has(own)
@@ -231,9 +214,9 @@ def _pack(value: object) -> bytes:
     return packed
 
 
-async def test_fetching(start: Start) -> None:
+async def test_fetching(connect: Connect) -> None:
     """The server fetches and sends for the client; what it may not is told as its own error."""
-    client = await start(allow_fetch=True, fetch_allow=("127.0.0.0/8",))
+    client = await connect(allow_fetch=True, fetch_allow=("127.0.0.0/8",))
     got: list[bytes] = []
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -251,9 +234,9 @@ async def test_fetching(start: Start) -> None:
         await client.wget(url, method="CONNECT")
 
 
-async def test_may_not(start: Start, directory: Path) -> None:
+async def test_may_not(connect: Connect, directory: Path) -> None:
     """What a server does not do, or not for this client, is told by its class."""
-    client = await start(writable=False)
+    client = await connect(writable=False)
     for ask in (
         client.put(b"x"),
         client.put(LONG),

@@ -21,12 +21,9 @@ from hashserver_aio.errors import BadArgument, LimitReached
 from hashserver_aio.settings import Limits
 
 from .clients import LONG, name, sha256
-from .conftest import ServerFactory
+from .conftest import Connect, ServerFactory
 from .servers import COMMAND, RunningServer
-from .test_client import Start, start
 from .test_tools import Tool
-
-__all__ = ["start"]  # a fixture
 
 ABSENT = "ab" * 32
 BODIES = [random.Random(number).randbytes(number * 1000) for number in range(40)]
@@ -52,12 +49,12 @@ class Run:
 
 
 @pytest.fixture
-async def two(start: Start, tmp_path: Path) -> AsyncIterator[tuple[Client, Client]]:
+async def two(connect: Connect, tmp_path: Path) -> AsyncIterator[tuple[Client, Client]]:
     """A server to copy from, of SHA3-256, and one to copy to, of SHA-256."""
     for each in ("from", "to"):
         (tmp_path / each).mkdir()
-    source = await start(directory=tmp_path / "from", algorithm="sha3-256")
-    yield source, await start(directory=tmp_path / "to", algorithm="sha-256")
+    source = await connect(directory=tmp_path / "from", algorithm="sha3-256")
+    yield source, await connect(directory=tmp_path / "to", algorithm="sha-256")
 
 
 async def test_copy(two: tuple[Client, Client], tmp_path: Path) -> None:
@@ -124,9 +121,9 @@ async def test_rot(two: tuple[Client, Client], tmp_path: Path) -> None:
     assert await target.has(sha256(BODIES[3]))
 
 
-async def test_liar(start: Start, tmp_path: Path) -> None:
+async def test_liar(connect: Connect, tmp_path: Path) -> None:
     """What a server sends under a wrong name never arrives at the other one."""
-    target = await start()
+    target = await connect()
     told = [{"feed-id": "a" * 32}, {"item": [0, [ABSENT, 5]]}, {"end": {"offset": 1}}]
     lines = "".join(json.dumps(each) + "\n" for each in told)
 
@@ -144,12 +141,12 @@ async def test_liar(start: Start, tmp_path: Path) -> None:
     assert (await target.metrics())["file:count"] == 0
 
 
-async def test_full(start: Start, tmp_path: Path) -> None:
+async def test_full(connect: Connect, tmp_path: Path) -> None:
     """A server that takes no more ends it; the place stays before what it did not take."""
     for each in ("from", "to"):
         (tmp_path / each).mkdir()
-    source = await start(directory=tmp_path / "from")
-    target = await start(directory=tmp_path / "to", limits=Limits(count=3))
+    source = await connect(directory=tmp_path / "from")
+    target = await connect(directory=tmp_path / "to", limits=Limits(count=3))
     for body in BODIES[:6]:
         await source.put(body)
     run = Run(source, target, tmp_path / "state")

@@ -48,7 +48,7 @@ class Tool:
 @pytest.fixture
 def server(start_server: ServerFactory, directory: Path) -> RunningServer:
     """A server that deletes, too."""
-    return start_server(directory, "--writable", "--allow-delete")
+    return start_server(directory, "--writable", "--allow-delete", "--access-log", "--log-level", "info")
 
 
 @pytest.fixture
@@ -87,12 +87,14 @@ def test_put_and_get(tool: Tool, folder: Path, tmp_path: Path) -> None:
     assert tool("get", "--sha256", sha256(b"hello"), "-o", "-").stdout == "hello"
 
 
-def test_put_many(tool: Tool, folder: Path) -> None:
+def test_put_many(tool: Tool, server: RunningServer, folder: Path) -> None:
     """What is held is not sent again; what fails is told, and does not keep the rest."""
     found = tool.records("put", "-r", str(folder))
     assert [each["status"] for each in found].count("failed") == 0 and len(found) == 3
+    sent = [line for line in server.lines if "PUT /" in line]
     again = tool.records("put", "-r", str(folder))
-    assert {each["status"] for each in again} == {"held"}
+    assert {each["status"] for each in again} == {"held"} and sent
+    assert [line for line in server.lines if "PUT /" in line] == sent
     (folder / "new").write_bytes(b"new")
     mixed = tool.records(
         "put", str(folder / "nothing"), str(folder), str(folder / "pipe"), str(folder / "new"), code=1

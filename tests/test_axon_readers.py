@@ -234,7 +234,7 @@ async def test_half_a_line(
 ) -> None:
     """What goes wrong is told on a line of its own; inside a line only hanging up tells."""
 
-    async def read(*_: object) -> AsyncGenerator[bytes, None]:
+    async def read(*_: object, **_named: object) -> AsyncGenerator[bytes, None]:
         yield batch
         raise StoreFailed("the disk is gone")
 

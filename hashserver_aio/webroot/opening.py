@@ -29,7 +29,7 @@ from .walking import Walk
 INDEX = b"index.html"
 
 OPENING_THREADS = 4
-"""Opening takes some ten microseconds, but on a disk that is asleep it takes seconds."""
+"""Opening takes some 0.1 ms, but on a disk that is asleep it takes seconds."""
 
 LISTINGS_WAITING = 32
 """A folder of a million names takes a thread for a second; so many may wait for the one that lists."""

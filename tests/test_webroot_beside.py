@@ -24,7 +24,7 @@ BODY = b"a buffer"
 NAME = hashlib.sha3_256(BODY).hexdigest()
 ABSENT = hashlib.sha3_256(b"absent").hexdigest()
 
-OURS = ["api", "buffer-length", "has", "has-now", "healthcheck", "metrics", "promise"]
+OURS = ["api", "buffer-length", "has", "has-now", "healthcheck", "metrics", "promise", "rd"]
 
 
 @pytest.fixture

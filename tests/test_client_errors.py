@@ -22,14 +22,24 @@ from hashserver_aio.server.words import PLAIN_TEXT, WORDS
 from .clients import lying, name, says
 from .conftest import ClientFactory
 
-WIDER = {e.BadChecksum: e.BadArgument, e.RecordTooLong: e.BadContent, e.ForeignOrigin: e.NotPermitted}
+WIDER = {
+    e.BadChecksum: e.BadArgument,
+    e.RecordTooLong: e.BadContent,
+    e.ForeignOrigin: e.NotPermitted,
+    e.NoSuchFile: e.BufferNotFound,
+}
 """For these the Axon has the same word as for others."""
+
+UNWORDED: tuple[type[e.HashserverError], ...] = (e.NoSuchFile, e.FileChanged)
+"""These have one message each."""
 
 
 def made(kind: type[e.HashserverError]) -> e.HashserverError:
     """Make an error of a class."""
     if kind is e.BadChecksum:
         return e.BadChecksum("x", "Value error, Wrong length")
+    if kind in UNWORDED:
+        return kind()
     return e.BadNameList("list_type", "why") if kind is e.BadNameList else kind("why")
 
 
@@ -47,7 +57,7 @@ def test_same_class(kind: type[e.HashserverError]) -> None:
     told = axon.WORDS.refusal(request, made(kind), STATUS[kind])
     found = refusals.refusal(told.status, body_of(told), "name")
     assert type(found) is WIDER.get(kind, kind)
-    assert "why" in str(found) or kind in (e.BadChecksum, e.BufferNotFound, e.NotAuthenticated)
+    assert "why" in str(found) or kind in (e.BadChecksum, e.BufferNotFound, e.NotAuthenticated, *UNWORDED)
 
 
 def test_tables() -> None:

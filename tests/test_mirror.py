@@ -152,7 +152,7 @@ async def test_full(connect: Connect, tmp_path: Path) -> None:
     run = Run(source, target, tmp_path / "state")
     with pytest.raises(LimitReached):
         await run.all()
-    assert run.state.read() == Place() and (await target.metrics())["file:count"] == 3
+    assert run.state.read() == Place() and (await target.metrics())["file:count"] <= 3
 
 
 def test_state_of_others(tmp_path: Path) -> None:

@@ -79,8 +79,9 @@ def told_error(told: dict[str, Any], status: int = 0) -> e.HashserverError:
         return e.BadChecksum(given.get("input", ""), str(given.get("msg", message))[:SHOWN])
     if code == "BadNameList":
         return e.BadNameList("server", message)
-    kind = CODES.get(str(code)) or _named(str(code)) or (STATUS.get(status) if status != 404 else None)
-    return (kind or e.BadAnswer)(message or f"the server answered {status}")
+    axons = CODES.get(str(code)) if "mesg" in told else None  # one of its words is also a class of ours
+    kind = axons or _named(str(code)) or (STATUS.get(status) if status != 404 else None) or e.BadAnswer
+    return kind.__new__(kind, message or f"the server answered {status}")  # the message is worded already
 
 
 def _named(code: str) -> type[e.HashserverError] | None:

@@ -110,7 +110,7 @@ async def test_wget(nginx: Nginx) -> None:
         info = await fetch.wget(asked(f"{nginx.url}/none"))
         assert (info["code"], info["reason"], info["size"]) == (404, "Not Found", 10)
         assert b"it is gone" in memory.held.values()
-        info = await fetch.wget(asked(f"{nginx.url}/text.txt"))
+        info = await fetch.wget(asked(f"{nginx.url}/text.txt", headers={"Accept-Encoding": "gzip"}))
         assert (info["headers"]["Content-Encoding"], info["size"]) == ("gzip", 5000)
         info = await fetch.wget(asked(f"{nginx.url}/file.bin", method="HEAD"))
         assert (info["code"], info["size"]) == (200, 0)

@@ -183,6 +183,31 @@ async def test_password_of_a_proxy(scheme: str, up: bool) -> None:
     assert configured is not None and "s3cr3t" not in configured.url
 
 
+@pytest.mark.parametrize("url", ["http://web.example/", "https://web.example/"])
+@pytest.mark.parametrize("kind", ["down", "unknown", "no TLS", "certificate", "denies"])
+async def test_where_a_proxy_is(url: str, kind: str) -> None:
+    """Where the operator's proxy is, and how it is called, no result says, whatever is wrong with it."""
+    authority = Authority()
+
+    async def deny(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    tls = authority.server if kind == "certificate" else None
+    async with await asyncio.start_server(deny, "127.0.0.1", 0, ssl=tls) as server:
+        port = 1 if kind == "down" else server.sockets[0].getsockname()[1]
+        scheme = "https" if kind in {"no TLS", "certificate"} else "http"
+        host = "gateway.example" if kind == "unknown" else "127.0.0.1"
+        configured = configured_proxy(f"{scheme}://{host}:{port}")
+        async with fetcher(Memory(), proxy=configured, resolver=Names({})) as fetch:
+            info = await fetch.wget(asked(url, timeout=10))
+        await asyncio.sleep(0.1)
+    assert info["ok"] is (kind == "denies" and url.startswith("http:"))
+    assert not any(word in str(info) for word in (host, f":{port}", str(port)) if word != "1"), info
+
+
 @pytest.mark.parametrize(
     "proxy",
     [

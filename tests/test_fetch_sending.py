@@ -5,18 +5,28 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import re
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from aiohttp import BodyPartReader, web
 
-from hashserver_aio.errors import BufferCorrupt
+from hashserver_aio.errors import BadArgument, BufferCorrupt
 from hashserver_aio.fetching import fetcher as fetcher_module
 from hashserver_aio.fetching.guard import GuardedSocket
 
 from .fetches import LOOPBACK, Memory, asked, code_of, fetcher, listening, target, to
 
 BODY = os.urandom(300_000)
+
+
+def nested(depth: int) -> object:
+    """Make lists in lists."""
+    made: list[object] = []
+    for _ in range(depth):
+        made = [made]
+    return made
 
 
 class Seen:
@@ -157,24 +167,6 @@ async def test_postfiles() -> None:
 
 
 @pytest.mark.parametrize(
-    "field",
-    [
-        {"name": "a\r\nX: y", "value": "b"},
-        {"name": "a", "value": "b", "filename": "x\r\nY: z"},
-        {"name": "a", "value": "b", "content_type": "text/plain\r\nX: y"},
-    ],
-)
-async def test_fields_stay_in_their_lines(field: dict[str, str]) -> None:
-    """A name, file name or kind can't bring a header line of its own into a form."""
-    seen = Seen()
-    async with target({"/": seen.form}) as url, fetcher(Memory(), *LOOPBACK) as fetch:
-        info = await fetch.postfiles([field], asked(url, method="POST"))
-    for about, _ in seen.parts:  # the name was encoded
-        assert "\n" not in (about["name"] or "") + (about["filename"] or "")
-    assert info["ok"] is bool(seen.parts)
-
-
-@pytest.mark.parametrize(
     "fields",
     [
         None,
@@ -186,13 +178,69 @@ async def test_fields_stay_in_their_lines(field: dict[str, str]) -> None:
         [{"name": "a", "filename": 5}],
         [{"name": "a", "content_type": []}],
         [{"name": "a", "value": ""}] * 1001,
+        [{"name": "a", "sha256": "foobar"}],
+        [{"name": "\ud800", "value": ""}],
+        [{"name": "a", "value": "\ud800"}],
+        [{"name": "a", "value": ["\ud800"]}],
+        [{"name": "a", "value": nested(10_000)}],
+        [{"name": "a", "value": "", "filename": "\ud800"}],
+        [{"name": "a\r\nX: y", "value": "b"}],
+        [{"name": "a", "value": "b", "filename": "x\r\nY: z"}],
+        [{"name": "a", "value": "", "content_type": "text/plain\r\nX: y"}],
+        [{"name": "a", "value": "", "content_type": "text/plain; charset=foo"}],
+        [{"name": "a", "value": "", "content_type": "text/plain; charset=hex"}],
+        [{"name": "a", "value": "\u20ac", "content_type": "text/plain; charset=latin-1"}],
     ],
 )
 async def test_bad_fields(fields: object) -> None:
-    """What is no list of fields is told before anybody is called."""
+    """What is no list of fields that can be sent is refused, like any other argument."""
     async with fetcher(Memory(), *LOOPBACK) as fetch:
-        info = await fetch.postfiles(fields, asked("http://127.0.0.1:1/", method="POST"))
-    assert code_of(info) == "BadArgument"
+        with pytest.raises(BadArgument):
+            await fetch.postfiles(fields, asked("http://127.0.0.1:1/", method="POST"))
+
+
+@pytest.mark.parametrize("sha256", [None, 5, "", "foobar", "\ud800", "0" * 63, "g" * 64])
+async def test_bad_names(sha256: object) -> None:
+    """What is no SHA-256 is refused, like any other argument."""
+    async with fetcher(Memory(), *LOOPBACK) as fetch:
+        with pytest.raises(BadArgument):
+            await fetch.wput(sha256, asked("http://127.0.0.1:1/", method="PUT"))
+
+
+@pytest.mark.parametrize("more", [-1, 1, 2**20])
+@pytest.mark.parametrize("form", [False, True])
+async def test_a_buffer_of_another_length(more: int, form: bool) -> None:
+    """Never is more sent than was announced: it would be read as another request; nor less."""
+
+    class Wrong(Memory):
+        async def size(self, sha256: str) -> int:
+            return len(self.held[sha256]) - more
+
+    received, over = bytearray(), asyncio.Event()
+
+    async def keep(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while piece := await reader.read(2**16):
+                received.extend(piece)
+        writer.transport.abort()
+        over.set()
+
+    memory = Wrong()
+    name = memory.add(b"x" * (2**20 + 5))
+    async with await asyncio.start_server(keep, "127.0.0.1", 0) as server:
+        request = asked(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", method="PUT")
+        async with fetcher(memory, *LOOPBACK) as fetch, asyncio.timeout(30):
+            if form:
+                assert (
+                    code_of(await fetch.postfiles([{"name": "a", "sha256": name}], request))
+                    == "BufferCorrupt"
+                )
+            else:
+                assert code_of(await fetch.wput(name, request)) == "BufferCorrupt"
+            await over.wait()
+    head, _, body = received.partition(b"\r\n\r\n")
+    announced = re.search(rb"Content-Length: (\d+)", head)
+    assert not received or (announced is not None and len(body) < int(announced[1]))
 
 
 async def test_long_answers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,25 +8,36 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
-from aiohttp import ClientError, ClientPayloadError, ClientResponse, ClientSession, ClientTimeout, hdrs
+from aiohttp import (
+    ClientError,
+    ClientPayloadError,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    Payload,
+    hdrs,
+)
 from aiohttp.abc import AbstractResolver
 
 from ..bodies import Body
 from ..checksums import Hashset
-from ..errors import Busy, HashserverError
+from ..errors import BadArgument, Busy, HashserverError
 from .addresses import Allowed
-from .guard import GuardedConnector, Lookups, Proxy
+from .answers import Answer
+from .guard import GuardedConnector, Proxy
+from .lookups import Lookups
 from .manners import MAX_HEADER_LINE_BYTES, MAX_HEADERS, Manners
-from .payloads import Source, buffer_payload, form, read_fields
+from .payloads import FormField, Source, buffer_payload, form, read_fields, read_sha256
 from .proxies import chosen
 from .requests import FetchRequest
 from .results import FetchInfo, answered, as_text, failed, stored, traced, wording
+from .texts import read_body
 from .tls import DEFAULT_TLS, TlsOptions, make_context
 
 MAX_FETCHES = 64
@@ -35,18 +46,20 @@ MAX_FETCHES = 64
 MAX_ANSWER_BYTES = 4 * 2**20
 """What a form is answered with is held, and given back whole."""
 
-THREADS = 8
-"""They wait for name servers, and load certificates."""
+TLS_THREADS = 2
+"""They read and parse certificates, which takes milliseconds."""
 
 CONNECT_S = 30.0
 STALL_S = 300.0
 """A server that has sent nothing for so long, though it was its turn, is given up."""
 
-FAILURES = (HashserverError, ClientError, OSError, TimeoutError, ValueError, TypeError)
+FAILURES = (HashserverError, ClientError, OSError)
 """What a URL, its server, or the way there can come to; anything else is a bug of ours."""
 
 
 Send = Callable[..., AbstractAsyncContextManager[ClientResponse]]
+
+Word = Callable[[HashserverError], tuple[str, dict[str, str]]]
 
 
 class BufferAccess(Source, Protocol):
@@ -69,94 +82,68 @@ class Fetcher:
         allowed: Allowed,
         proxy: Proxy | None = None,
         *,
-        word: Callable[[HashserverError], tuple[str, str]] = lambda error: (type(error).__name__, str(error)),
+        word: Word = lambda error: (type(error).__name__, {"mesg": str(error)}),
         resolver: AbstractResolver | None = None,
     ) -> None:
         self._buffers = buffers
         self._allowed = allowed
         self._proxy = proxy
         self._word = word
-        self._threads = ThreadPoolExecutor(THREADS, "fetch")
-        self._resolver = resolver or Lookups(self._threads)
+        self._threads = ThreadPoolExecutor(TLS_THREADS, "fetch-tls")
+        self._resolver = resolver or Lookups()
         self._usual_tls: ssl.SSLContext | None = None
+        self._making_tls = asyncio.Lock()
         self._under_way = 0
 
     def close(self) -> None:
-        """Let the threads end; what they still wait for is nobody's business any more."""
+        """Let the threads end; what they still do is nobody's business any more."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def wget(self, request: FetchRequest, *, json: object = None, body: Any = None) -> FetchInfo:
+    async def wget(self, request: FetchRequest, *, json: object = None, body: object = None) -> FetchInfo:
         """Store what a URL answers with, whatever its status.
 
         Raises: BadArgument, Busy.
         """
-        async with self._session(request) as send:
-            try:
-                async with send(json=json, data=body) as response:
-                    info = traced(response)
-                    hashset = await self._buffers.store(_ResponseBody(response), _announced(response))
-            except FAILURES as error:
-                return self._failed(error)
-            return info | stored(hashset)
+        payload = read_body(json, body)
+        with self._place():
+            return await self._told(self._wget(request, payload))
 
-    async def wput(self, sha256: str, request: FetchRequest) -> FetchInfo:
+    async def _wget(self, request: FetchRequest, payload: Payload | None) -> FetchInfo:
+        async with self._session(request) as send, send(data=payload) as response:
+            info, answer = traced(response), Answer(response)
+            return info | stored(await self._buffers.store(answer, answer.announced_bytes))
+
+    async def wput(self, sha256: object, request: FetchRequest) -> FetchInfo:
         """Send a buffer as the body of a request.
 
         Raises: BadArgument, Busy.
         """
-        async with self._session(request) as send:
-            try:
-                payload = await buffer_payload(self._buffers, sha256)
-                async with send(data=payload) as response:
-                    return answered(response)
-            except FAILURES as error:
-                return self._failed(error)
+        name = read_sha256(sha256)
+        with self._place():
+            return await self._told(self._wput(name, request))
+
+    async def _wput(self, sha256: str, request: FetchRequest) -> FetchInfo:
+        payload = await buffer_payload(self._buffers, sha256)
+        async with self._session(request) as send, send(data=payload) as response:
+            return answered(response)
 
     async def postfiles(self, fields: object, request: FetchRequest) -> FetchInfo:
         """Send buffers and values as a form (multipart/form-data).
 
         Raises: BadArgument, Busy.
         """
-        async with self._session(request) as send:
-            try:
-                payload = await form(self._buffers, read_fields(fields))
-                async with send(data=payload) as response:
-                    return answered(response) | {"body": await _whole(response)}
-            except FAILURES as error:
-                more = {"url": as_text(request.url), "body": b"", "headers": {}}
-                info = self._failed(error) | more
-                del info["mesg"]
-                return info
-
-    @asynccontextmanager
-    async def _session(self, request: FetchRequest) -> AsyncIterator[Send]:
-        """Hold a session of its own for a request: no cookie or connection is shared between callers.
-
-        Raises: BadArgument, Busy.
-        """
+        read = read_fields(fields)
         with self._place():
-            proxy = chosen(request.proxy, self._proxy)
-            tls = await self._tls(request.tls)
-            timeout = ClientTimeout(total=request.timeout_s, sock_connect=CONNECT_S, sock_read=STALL_S)
-            async with ClientSession(
-                connector=GuardedConnector(self._allowed, self._resolver, proxy),
-                timeout=timeout,
-                headers={hdrs.ACCEPT_ENCODING: "gzip, deflate"},
-                max_line_size=MAX_HEADER_LINE_BYTES,
-                max_field_size=MAX_HEADER_LINE_BYTES,
-                max_headers=MAX_HEADERS,
-                middlewares=[Manners(proxy, shows_certificate=request.tls.client_cert is not None)],
-            ) as session:
-                yield partial(
-                    session.request,
-                    request.method,
-                    request.url,
-                    params=request.params,
-                    headers=request.headers,
-                    ssl=tls,
-                    proxy=proxy.url if proxy else None,
-                    proxy_headers=proxy.headers if proxy else None,
-                )
+            info = await self._told(self._postfiles(read, request))
+        if not info["ok"]:
+            info |= {"url": as_text(request.url), "body": b"", "headers": {}}
+            del info["mesg"]
+        return info
+
+    async def _postfiles(self, fields: list[FormField], request: FetchRequest) -> FetchInfo:
+        payload = await form(self._buffers, fields)
+        async with self._session(request) as send, send(data=payload) as response:
+            return answered(response) | {"body": await _whole(Answer(response))}
 
     @contextmanager
     def _place(self) -> Iterator[None]:
@@ -168,50 +155,69 @@ class Fetcher:
         finally:
             self._under_way -= 1
 
+    async def _told(self, fetch: Awaitable[FetchInfo]) -> FetchInfo:
+        """Tell what a fetch came to; where a buffer could not be sent, that is why the connection was cut.
+
+        Raises: BadArgument.
+        """
+        try:
+            return await fetch
+        except BadArgument:
+            raise
+        except FAILURES as raised:
+            error = raised.__cause__ if isinstance(raised.__cause__, HashserverError) else raised
+            if isinstance(error, HashserverError):
+                return failed(*self._word(error))
+            return failed(type(error).__name__, {"mesg": wording(error)})
+
+    @asynccontextmanager
+    async def _session(self, request: FetchRequest) -> AsyncIterator[Send]:
+        """Hold a session of its own for a request: no cookie or connection is shared between callers.
+
+        Raises: BadArgument, TimeoutError.
+        """
+        proxy = chosen(request.proxy, self._proxy)
+        deadline_s = asyncio.get_running_loop().time() + request.timeout_s
+        async with asyncio.timeout_at(deadline_s):
+            tls = await self._tls(request.tls)
+        left_s = max(deadline_s - asyncio.get_running_loop().time(), 0.001)
+        manners = Manners(request.headers, proxy, shows_certificate=request.tls.client_cert is not None)
+        async with ClientSession(
+            connector=GuardedConnector(self._allowed, self._resolver, proxy),
+            timeout=ClientTimeout(total=left_s, sock_connect=CONNECT_S, sock_read=STALL_S),
+            headers={hdrs.ACCEPT_ENCODING: "identity"},
+            auto_decompress=False,
+            max_line_size=MAX_HEADER_LINE_BYTES,
+            max_field_size=MAX_HEADER_LINE_BYTES,
+            max_headers=MAX_HEADERS,
+            middlewares=[manners],
+        ) as session:
+            yield partial(
+                session.request,
+                request.method,
+                request.url,
+                params=request.params,
+                headers=manners.shared,
+                ssl=tls,
+                proxy=proxy.url if proxy else None,
+                proxy_headers=proxy.headers if proxy else None,
+            )
+
     async def _tls(self, options: TlsOptions) -> ssl.SSLContext:
         """Make a context; the usual one is made once. Raises: BadArgument."""
-        if options == DEFAULT_TLS and self._usual_tls is not None:
-            return self._usual_tls
         loop = asyncio.get_running_loop()
-        context = await loop.run_in_executor(self._threads, make_context, options)
-        if options == DEFAULT_TLS:
-            self._usual_tls = context
-        return context
-
-    def _failed(self, error: Exception) -> FetchInfo:
-        """Tell of a failure; where a buffer could not be sent, that is why the connection was cut."""
-        if isinstance(error.__cause__, HashserverError):
-            error = error.__cause__
-        if isinstance(error, HashserverError):
-            return failed(*self._word(error))
-        return failed(type(error).__name__, wording(error))
+        if options != DEFAULT_TLS:
+            return await loop.run_in_executor(self._threads, make_context, options)
+        async with self._making_tls:
+            if self._usual_tls is None:
+                self._usual_tls = await loop.run_in_executor(self._threads, make_context, options)
+        return self._usual_tls
 
 
-class _ResponseBody:
-    """The body of an answer, as it arrives."""
-
-    def __init__(self, response: ClientResponse) -> None:
-        self._content = response.content
-
-    @property
-    def has_arrived(self) -> bool:
-        """Whether nothing of it has to be waited for."""
-        return self._content.is_eof()
-
-    async def read(self) -> bytes:
-        """Give some more bytes; b"" at the end. Raises: ClientError, TimeoutError."""
-        return await self._content.readany()
-
-
-def _announced(response: ClientResponse) -> int:
-    """Tell how long a body is going to be, if its server says so."""
-    return 0 if hdrs.CONTENT_ENCODING in response.headers else response.content_length or 0
-
-
-async def _whole(response: ClientResponse) -> bytes:
+async def _whole(answer: Answer) -> bytes:
     """Read an answer that is short enough to be held."""
     body = bytearray()
-    async for piece in response.content.iter_any():
+    while piece := await answer.read():
         body += piece
         if len(body) > MAX_ANSWER_BYTES:
             raise ClientPayloadError(f"the answer is longer than {MAX_ANSWER_BYTES} bytes")

@@ -12,40 +12,25 @@ import contextlib
 import errno
 import socket
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import ClientConnectorError, ClientRequest, ClientTimeout, TCPConnector, hdrs
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp import (
+    ClientConnectorError,
+    ClientProxyConnectionError,
+    ClientRequest,
+    ClientTimeout,
+    TCPConnector,
+    hdrs,
+)
+from aiohttp.abc import AbstractResolver
 from aiohttp.connector import AddrInfoType, Connection
 
 from ..errors import AddressRefused
 from .addresses import Allowed, is_local_name, literal
 
-
-class Lookups(AbstractResolver):
-    """Asks the system for addresses, in threads of its own: they may wait long for a name server."""
-
-    def __init__(self, threads: Executor) -> None:
-        self._threads = threads
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """Give the addresses of a name. Raises: OSError."""
-        loop = asyncio.get_running_loop()
-        kind, flags = socket.SOCK_STREAM, socket.AI_ADDRCONFIG
-        found = await loop.run_in_executor(
-            self._threads, lambda: socket.getaddrinfo(host, port, family, kind, flags=flags)
-        )
-        return [
-            ResolveResult(hostname=host, host=str(address[0]), port=port, family=family, proto=proto, flags=0)
-            for family, _, proto, _, address in found
-        ]
-
-    async def close(self) -> None:
-        """Keep the threads: they are their owner's."""
+PIECE_BYTES = 64 * 1024
+"""What is read from a socket at a time: of a body in the smallest of chunks the loop has to look at each."""
 
 
 class GuardedSocket(socket.socket):
@@ -60,6 +45,14 @@ class GuardedSocket(socket.socket):
         """Connect to an address that may be connected to. Raises: OSError."""
         self._judge(str(address[0]))
         super().connect(address)
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        """Receive a piece, so that who floods the loop has to wait for the others after each."""
+        return super().recv(min(size, PIECE_BYTES), flags)
+
+    def recv_into(self, buffer: Any, size: int = 0, flags: int = 0, /) -> int:
+        """Receive a piece of what TLS asks for."""
+        return super().recv_into(buffer, min(size or len(buffer), PIECE_BYTES), flags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +103,12 @@ class GuardedConnector(TCPConnector):
             await self._judge_target(req.host)
         try:
             connection = await super().connect(req, traces, timeout)
-        except ClientConnectorError:
+        except ClientConnectorError as error:
             if self._refused:
                 raise _refusal(req) from None
+            if req.proxy is not None and (error.host, error.port) == (req.proxy.host, req.proxy.port):
+                # Where the operator's proxy is, and how it is called, is nobody's business.
+                raise ClientProxyConnectionError(req.connection_key, error.os_error) from None
             raise
         if not self._is_where_it_may(connection):
             connection.close()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+
+from yarl import URL
 
 from ..errors import BadArgument
+from .texts import Pairs, is_text, read_headers, read_pairs
 from .tls import DEFAULT_TLS, TlsOptions, read_tls
 
 MAX_TIMEOUT_S = 24 * 3600.0
@@ -18,6 +20,9 @@ ARGUMENTS = frozenset({"url", "params", "headers", "method", "ssl", "timeout", "
 
 _METHOD = re.compile(r"[A-Za-z][A-Za-z-]{0,30}")
 
+_KEPT_METHODS = frozenset({"CONNECT", "TRACE", "TRACK"})
+"""The first opens a tunnel; the others have what was sent said back, with what a proxy was told."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchRequest:
@@ -25,8 +30,8 @@ class FetchRequest:
 
     url: str
     method: str
-    params: Any = None
-    headers: Mapping[str, str] | None = None
+    params: Pairs | str = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
     tls: TlsOptions = DEFAULT_TLS
     timeout_s: float = MAX_TIMEOUT_S
     proxy: object = True
@@ -35,37 +40,44 @@ class FetchRequest:
 def read_request(given: Mapping[str, object], method: str) -> FetchRequest:
     """Read a request from its arguments, of which only `url` is needed; `method` is the usual one.
 
+    Whether the URL can be fetched is told in the result, as the Axon tells it.
     Raises: BadArgument; BadBody, of `ssl` and `ssl_opts`.
     """
     url = given.get("url")
-    if not isinstance(url, str):
+    if not isinstance(url, str) or not is_text(url):
         raise BadArgument("url is needed: the text of an http:// or https:// URL")
-    params = given.get("params")
-    if not isinstance(params, dict | list | str | None):
-        raise BadArgument("params is an object of names and values")
+    headers = read_headers(given.get("headers"))
+    if _names_user(url) and any(name.lower() == "authorization" for name in headers):
+        raise BadArgument("url names a user, and headers has an Authorization: only one can be sent")
     return FetchRequest(
         url=url,
         method=_method(given.get("method", method)),
-        params=params,
-        headers=_headers(given.get("headers")),
+        params=_params(given.get("params")),
+        headers=headers,
         tls=read_tls(given.get("ssl", True), given.get("ssl_opts")),
         timeout_s=_timeout(given.get("timeout")),
         proxy=given.get("proxy", True),
     )
 
 
+def _names_user(url: str) -> bool:
+    try:
+        parsed = URL(url)
+    except ValueError:
+        return False
+    return parsed.raw_user is not None or parsed.raw_password is not None
+
+
+def _params(given: object) -> Pairs | str:
+    if isinstance(given, str) and is_text(given):
+        return given
+    return read_pairs(given, "params")
+
+
 def _method(given: object) -> str:
-    if not isinstance(given, str) or _METHOD.fullmatch(given) is None or given.upper() == "CONNECT":
-        raise BadArgument("method is the name of an HTTP method other than CONNECT")
+    if not isinstance(given, str) or _METHOD.fullmatch(given) is None or given.upper() in _KEPT_METHODS:
+        raise BadArgument("method is the name of an HTTP method other than CONNECT and TRACE")
     return given.upper()
-
-
-def _headers(given: object) -> dict[str, str] | None:
-    if given is None:
-        return None
-    if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
-        raise BadArgument("headers is an object of names and texts")
-    return given
 
 
 def _timeout(given: object) -> float:
@@ -74,4 +86,4 @@ def _timeout(given: object) -> float:
         return MAX_TIMEOUT_S
     if isinstance(given, bool) or not isinstance(given, int | float) or not 0 <= given < math.inf:
         raise BadArgument("timeout is a number of seconds")
-    return min(float(given), MAX_TIMEOUT_S) or MAX_TIMEOUT_S
+    return float(min(given, MAX_TIMEOUT_S)) or MAX_TIMEOUT_S

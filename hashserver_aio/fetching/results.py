@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import re
+import os
+import ssl
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import (
+    ClientConnectionError,
+    ClientConnectorCertificateError,
     ClientConnectorDNSError,
     ClientConnectorError,
+    ClientHttpProxyError,
+    ClientPayloadError,
+    ClientProxyConnectionError,
     ClientResponse,
+    ClientResponseError,
     NonHttpUrlClientError,
+    ServerDisconnectedError,
     TooManyRedirects,
     hdrs,
 )
@@ -18,8 +27,6 @@ from aiohttp import (
 from ..checksums import Hashset
 
 FetchInfo = dict[str, Any]
-
-_PLACE = re.compile(r" at 0x[0-9a-f]+")
 
 
 def reason_of(status: int) -> str:
@@ -53,8 +60,10 @@ def traced(response: ClientResponse) -> FetchInfo:
     headers = {name: text for name, text in sent.headers.items() if name != hdrs.PROXY_AUTHORIZATION}
     request = {"url": str(sent.real_url), "headers": headers, "method": sent.method}
     info = answered(response) | {"request": request}
-    if response.history:
-        info["history"] = [traced(earlier) for earlier in response.history]
+    # One that redirects to nowhere aiohttp puts into its own history.
+    earlier = [one for one in response.history if one is not response]
+    if earlier:
+        info["history"] = [traced(one) for one in earlier]
     return info
 
 
@@ -65,26 +74,60 @@ def stored(hashset: Hashset) -> FetchInfo:
 
 
 def wording(error: Exception) -> str:
-    """Say what went wrong, where aiohttp says it to programmers only."""
-    if isinstance(error, TimeoutError):
-        return "it took too long to connect, to send the next byte, or in all"
-    if isinstance(error, ClientConnectorError) and not isinstance(error, ClientConnectorDNSError):
-        return f"Cannot connect to host {error.host}:{error.port} [{error.strerror}]"
-    if isinstance(error, TooManyRedirects):
-        return f"more than {len(error.history) - 1} redirects"
-    if isinstance(error, NonHttpUrlClientError):
-        return f"{error}: only http and https are fetched"
+    """Say what went wrong, where aiohttp says it to programmers, or says more than is to be told."""
+    for kind, words in _WORDS:
+        if isinstance(error, kind):
+            return words(error)
     return str(error)
 
 
-def failed(name: str, message: str) -> FetchInfo:
-    """Describe a failure; `name` is what the kind of error is called."""
-    text = as_text(_PLACE.sub("", message))
-    mesg = f"{name}: {text}" if text else name
+def _of_system(error: OSError) -> str:
+    """Say an error of the system in its plain words: the others name addresses."""
+    number = error.errno
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "it is no TLS").lower().replace("_", " ")
+    return os.strerror(number) if number is not None and number > 0 else "no address of it takes connections"
+
+
+def _of_certificate(error: ClientConnectorCertificateError) -> str:
+    reason = getattr(error.certificate_error, "verify_message", "") or "it is for another host"
+    return f"The certificate of {error.host}:{error.port} is not believed: {reason}"
+
+
+def _of_payload(error: ClientPayloadError) -> str:
+    """Say what is wrong with a body: aiohttp's errors have a cause, and show it; ours have none."""
+    return str(error) if error.__cause__ is None else "the answer broke off, or its chunks are malformed"
+
+
+_WORDS: tuple[tuple[type[Exception], Callable[[Any], str]], ...] = (
+    (TimeoutError, lambda error: "it took too long to connect, to send the next byte, or in all"),
+    (ClientProxyConnectionError, lambda error: f"Cannot connect to the proxy [{_of_system(error.os_error)}]"),
+    (ClientHttpProxyError, lambda error: f"The proxy opens no tunnel: it answers {error.status}"),
+    (ClientConnectorDNSError, lambda error: f"Cannot find the address of {error.host}"),
+    (ClientConnectorCertificateError, _of_certificate),
+    (
+        ClientConnectorError,
+        lambda error: f"Cannot connect to host {error.host}:{error.port} [{_of_system(error.os_error)}]",
+    ),
+    (TooManyRedirects, lambda error: f"more than {len(error.history) - 1} redirects"),
+    (NonHttpUrlClientError, lambda error: f"{error}: only http and https are fetched"),
+    (ClientResponseError, lambda error: "the answer is not HTTP as it has to be"),
+    (ServerDisconnectedError, lambda error: "the server hung up before it had answered"),
+    (ClientPayloadError, _of_payload),
+    (ClientConnectionError, lambda error: "the connection broke"),
+    (OSError, _of_system),
+)
+"""The first that fits holds."""
+
+
+def failed(name: str, about: Mapping[str, str]) -> FetchInfo:
+    """Describe a failure; `name` is what the kind of error is called, `mesg` of `about` what it says."""
+    told = {key: as_text(text) for key, text in about.items()}
+    mesg = f"{name}: {told['mesg']}" if told["mesg"] else name
     return {
         "ok": False,
         "code": -1,
         "mesg": mesg,
         "reason": f"Exception occurred during request: {mesg}",
-        "err": (name, {"mesg": text}),
+        "err": (name, told),
     }

@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from ...buffers import Buffers
-from ...errors import BadArgument, BufferNotFound, HashserverError, NotPermitted
+from ...errors import BufferNotFound, HashserverError, NotPermitted
 from ...fetching import Fetcher, configured_proxy, parse_allowed, read_request
 from ...fetching.held import HeldBuffers
 from ...fetching.requests import ARGUMENTS
@@ -51,36 +51,31 @@ async def wget(request: web.Request) -> web.Response:
     _refuse_fetching(request)
     refuse_writing(request)
     given = await _arguments(request, "json", "body")
-    body = given.get("body")
-    if not isinstance(body, str | dict | None):
-        raise BadArgument("body is a text, or an object of the fields of a form")
     wanted = read_request(given, "GET")
-    return ok(await request.app[FETCHER].wget(wanted, json=given.get("json"), body=body))
+    return ok(await request.app[FETCHER].wget(wanted, json=given.get("json"), body=given.get("body")))
 
 
 async def wput(request: web.Request) -> web.Response:
     """Send a buffer as the body of a request."""
     _refuse_fetching(request)
+    refuse_foreign_origin(request)
     given = await _arguments(request, "sha256")
-    sha256 = given.get("sha256")
-    if not isinstance(sha256, str):
-        raise BadArgument("sha256 is needed: the name of a buffer")
-    return ok(await request.app[FETCHER].wput(sha256, read_request(given, "PUT")))
+    return ok(await request.app[FETCHER].wput(given.get("sha256"), read_request(given, "PUT")))
 
 
 async def postfiles(request: web.Request) -> web.Response:
     """Send buffers and values as a form; the body of the answer is told in base64."""
     _refuse_fetching(request)
+    refuse_foreign_origin(request)
     given = await _arguments(request, "fields")
     info = await request.app[FETCHER].postfiles(given.get("fields"), read_request(given, "POST"))
     return ok(info | {"body": b64encode(info["body"]).decode()})
 
 
 def _refuse_fetching(request: web.Request) -> None:
-    """Raises: NotPermitted, ForeignOrigin."""
+    """Raises: NotPermitted."""
     if not request.app[SETTINGS].allow_fetch:
         raise NotPermitted("this server fetches nothing; start it with --allow-fetch")
-    refuse_foreign_origin(request)
 
 
 async def _arguments(request: web.Request, *more: str) -> dict[str, Any]:
@@ -92,8 +87,9 @@ async def _arguments(request: web.Request, *more: str) -> dict[str, Any]:
     return given
 
 
-def _word(error: HashserverError) -> tuple[str, str]:
+def _word(error: HashserverError) -> tuple[str, dict[str, str]]:
     """Word an error for a result."""
     if isinstance(error, BufferNotFound):
-        return code_of(error), "Axon does not contain the requested file."
-    return code_of(error), str(error)
+        mesg = "Axon does not contain the requested file."
+        return code_of(error), {"mesg": mesg, "sha256": str(error).lower()}
+    return code_of(error), {"mesg": str(error)}

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import io
 import json
+import random
 import secrets
 import time
 
@@ -17,7 +18,8 @@ from hashserver_aio.server.name_lists import MAX_LIST_BYTES, SLICE_BYTES, parse_
 
 from .conftest import Client
 
-NAMES = [secrets.token_hex(32) for _ in range(5_000)]
+_DICE = random.Random(1)
+NAMES = [_DICE.randbytes(32).hex() for _ in range(5_000)]
 LIST = json.dumps(NAMES).encode()
 
 

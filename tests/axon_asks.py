@@ -23,6 +23,7 @@ OTHER_HEADERS = {
     "etag": "theirs is of a JSON body, or constant; ours names the buffer",
     "last-modified": "theirs has none",
     "repr-digest": "RFC 9530",
+    "link": "ours tells where the digests of a buffer's blocks are",
     "vary": "a buffer is sent with the same headers as on the other face, where it may be compressed",
     "cache-control": "theirs has none: an error, and what needs credentials, is for no shared cache",
     "access-control-allow-origin": "ours lets every origin read, without cookies",

@@ -64,8 +64,8 @@ BODIES = {
     "/api/v1/axon/files/del": (b'{"sha256s": []}', ""),
     "/api/v1/axon/wants": (b'{"sha256s": []}', ""),
     "/api/v1/axon/wget": (b'{"url": "x"}', ""),
-    "/api/v1/axon/wput": (b'{"url": "x", "sha256": "x"}', ""),
-    "/api/v1/axon/postfiles": (b'{"url": "x", "fields": []}', ""),
+    "/api/v1/axon/wput": (b'{"url": "x", "sha256": "%b"}' % SHA256.encode(), ""),
+    "/api/v1/axon/postfiles": (b'{"url": "x", "fields": [{"name": "a", "value": "x"}]}', ""),
     "/api/v1/axon/puts": (b"--b\r\n\r\nbody\r\n--b--\r\n", "multipart/form-data; boundary=b"),
 }
 """What is sent to a path, and its Content-Type."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from yarl import URL
 from hashserver_aio import Settings
 from hashserver_aio.errors import Busy
 from hashserver_aio.webroot import WebPath, WebRoot, listing, opening
+from hashserver_aio.webroot.listing import Listing
 
 from .conftest import Client, ClientFactory
 from .pages import Page
@@ -244,12 +246,19 @@ async def test_listings_are_bounded(root: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(opening, "LISTINGS_WAITING", 2)
     (root / "file").write_bytes(b"x")
     web_root = WebRoot(root, Settings(directory=root.parent))
-    path = WebPath((b"sub",), True)
+    path, released, ordinary = WebPath((b"sub",), True), threading.Event(), web_root._list
+
+    def held_up(path: WebPath, after: bytes) -> Listing:
+        released.wait(10)
+        return ordinary(path, after)
+
+    monkeypatch.setattr(web_root, "_list", held_up)
     waiting = [asyncio.create_task(web_root.listing(path)) for _ in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(Busy):
         await web_root.listing(path)
     (await web_root.open(WebPath((b"file",), False))).file.close()
+    released.set()
     await asyncio.gather(*waiting)
     await web_root.listing(path)
     web_root.close()

@@ -55,11 +55,9 @@ def hashset_as_json(hashset: Hashset) -> dict[str, Any]:
 async def has(request: web.Request) -> web.Response:
     """Tell whether a buffer is held."""
     watch(request, request.app[FAST_PATH])
-    try:
-        checksum = checksum_of(request, sha256_in(request))
-    except BufferNotFound:
-        return ok(False)
-    return ok((await request.app[BUFFERS].has([checksum], promised=False))[0])
+    buffers = request.app[BUFFERS]
+    checksum = buffers.named(sha256_in(request))
+    return ok(checksum is not None and (await buffers.has([checksum], promised=False))[0])
 
 
 async def get(request: web.Request) -> web.StreamResponse:
@@ -96,8 +94,9 @@ async def _deleted(request: web.Request, sha256s: Sequence[str]) -> set[str]:
     """Delete some buffers: those that are gone now, and were not."""
 
     async def try_one(sha256: str) -> bool:
-        with suppress(BufferNotFound, ReadOnly):  # absent, or held by an extra directory
-            return await remove(request, checksum_of(request, sha256))
+        checksum = request.app[BUFFERS].named(sha256)
+        with suppress(ReadOnly):  # held by an extra directory
+            return checksum is not None and await remove(request, checksum)
         return False
 
     done = await asyncio.gather(*map(try_one, sha256s))

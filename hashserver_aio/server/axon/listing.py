@@ -11,7 +11,7 @@ import time
 from aiohttp import web
 
 from ...catalogue import Held, Page
-from ...errors import BadBody, BufferNotFound, FeedChanged
+from ...errors import BadBody, FeedChanged
 from ..keys import BUFFERS
 from ..receive import admit, expect_later
 from .bodies import read_sha256s
@@ -56,11 +56,11 @@ def routes() -> list[web.RouteDef]:
 
 async def size(request: web.Request) -> web.Response:
     """Tell a buffer's size in bytes; null if it is not held."""
-    try:
-        checksum = checksum_of(request, sha256_in(request))
-    except BufferNotFound:
+    buffers = request.app[BUFFERS]
+    checksum = buffers.named(sha256_in(request))
+    if checksum is None:
         return ok(None)
-    (found,) = await request.app[BUFFERS].sizes([checksum])
+    (found,) = await buffers.sizes([checksum])
     return ok(None if found == -1 else found)
 
 
@@ -83,10 +83,9 @@ async def wants(request: web.Request) -> web.Response:
     for count, name in enumerate(dict.fromkeys(names)):
         if count % SLICE_NAMES == 0:
             await asyncio.sleep(0)
-        try:
-            checksums[name] = checksum_of(request, name.lower())
-        except BufferNotFound:
-            continue
+        checksum = buffers.named(name.lower())
+        if checksum is not None:
+            checksums[name] = checksum
     held = await buffers.has(list(checksums.values()), promised=False)
     found = {name for name, is_held in zip(checksums, held, strict=True) if is_held}
     return await ok_list([name for name in names if name not in found])

@@ -79,3 +79,16 @@ class RunningServer:
         self._reader.join(5)
         if self.process.stderr is not None:
             self.process.stderr.close()
+
+
+def refused(*options: str, **env: str) -> str:
+    """Start a server that refuses to: what it says."""
+    ended = subprocess.run(
+        [*COMMAND, "run", "--port", "0", *options],
+        env=environment(**env),
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert ended.returncode == 1 and "Traceback" not in ended.stderr
+    return ended.stderr

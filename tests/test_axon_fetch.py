@@ -19,8 +19,7 @@ from hashserver_aio.settings import Limits
 from .conftest import Client, ClientFactory, ServerFactory
 from .fetches import GONE, hello, listening, target, trickle
 from .peers import Peer
-from .servers import RunningServer
-from .test_deleting import refused
+from .servers import RunningServer, refused
 
 BODY = os.urandom(900_000)
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -238,16 +237,6 @@ async def test_who_asked_is_gone(start_server: ServerFactory, directory: Path) -
     await peer.session.close()
     assert server.stop() == 0
     assert not list((directory / ".hashserver-aio" / "tmp").glob("*/*"))
-
-
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_not_for_strangers(start_server: ServerFactory, directory: Path, workers: str) -> None:
-    """Without an access file only this machine may let the server fetch."""
-    options = ("--writable", "--allow-fetch", "--workers", workers)
-    assert "--auth-file" in refused("--dir", str(directory), "--host", "0.0.0.0", *options)
-    (directory.parent / "auth.toml").write_text("")
-    auth_file = ("--auth-file", str(directory.parent / "auth.toml"))
-    assert start_server(directory, "--host", "0.0.0.0", *options, *auth_file).stop() == 0
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from hashserver_aio.store.directory import DirectoryStore
 from .conftest import Client, ClientFactory, ServerFactory
 from .fast import path_of, stored
 from .peers import lay
-from .servers import COMMAND, environment
+from .servers import refused
 
 LARGE = random.Random(1).randbytes(32 * 2**20)
 
@@ -167,23 +166,11 @@ def write(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def refused(*options: str, **env: str) -> str:
-    """Start a server that refuses to: what it says."""
-    ended = subprocess.run(
-        [*COMMAND, "run", "--port", "0", *options],
-        env=environment(**env),
-        capture_output=True,
-        text=True,
-        timeout=20,
-    )
-    assert ended.returncode == 1 and "Traceback" not in ended.stderr
-    return ended.stderr
-
-
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_not_for_strangers(start_server: ServerFactory, directory: Path, workers: str) -> None:
-    """Without an access file only this machine may delete."""
-    options = ("--writable", "--allow-delete", "--workers", workers)
+@pytest.mark.parametrize("allowed", ["--allow-delete", "--allow-fetch"])
+def test_not_for_strangers(start_server: ServerFactory, directory: Path, allowed: str, workers: str) -> None:
+    """Without an access file only this machine may delete, or let the server fetch."""
+    options = ("--writable", allowed, "--workers", workers)
     assert "--auth-file" in refused("--dir", str(directory), "--host", "0.0.0.0", *options)
     (directory.parent / "auth.toml").write_text("")
     auth_file = ("--auth-file", str(directory.parent / "auth.toml"))

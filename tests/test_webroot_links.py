@@ -18,19 +18,13 @@ from hashserver_aio.webroot import WebFile, WebPath, WebRoot
 from hashserver_aio.webroot.kept import KeptBack
 from hashserver_aio.webroot.walking import Walk
 
-INSIDE, OUTSIDE = b"inside", b"OUTSIDE"
+from .surroundings import INSIDE, OUTSIDE, root_amid_others
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A web-root with a file in each of two folders, and another file beside it."""
-    root = tmp_path / "www"
-    for folder in (root / "sub", root / "sub" / "deep", tmp_path / "other"):
-        folder.mkdir(parents=True)
-        (folder / "f").write_bytes(OUTSIDE if folder.name == "other" else INSIDE)
-    (tmp_path / "www-f").write_bytes(OUTSIDE)
-    (root / "top").write_bytes(INSIDE)
-    return root
+    return root_amid_others(tmp_path)
 
 
 @contextlib.contextmanager

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from .conftest import ClientFactory
+from .surroundings import INSIDE, OUTSIDE, root_amid_others
 from .wire import Wire, body_of, get, status_of
-
-INSIDE, OUTSIDE = b"inside", b"OUTSIDE"
 
 SWAPS = 20_000
 """So often at least is something swapped while requests are made."""
@@ -22,13 +21,7 @@ SWAPS = 20_000
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A web-root with a file in each of two folders, and another file beside it."""
-    root = tmp_path / "www"
-    for folder in (root / "sub", root / "sub" / "deep", tmp_path / "other"):
-        folder.mkdir(parents=True)
-        (folder / "f").write_bytes(OUTSIDE if folder.name == "other" else INSIDE)
-    (tmp_path / "www-f").write_bytes(OUTSIDE)
-    (root / "top").write_bytes(INSIDE)
-    return root
+    return root_amid_others(tmp_path)
 
 
 def swap_link(root: Path) -> Callable[[], None]:
@@ -47,26 +40,22 @@ def swap_link(root: Path) -> Callable[[], None]:
 
 def swap_folder(root: Path) -> Callable[[], None]:
     """A folder `sub` in whose place is a link outside every other time."""
-    os.symlink(root.parent / "other", root / ".link")
-
-    def swap() -> None:
-        os.rename(root / "sub", root / ".sub")
-        os.rename(root / ".link", root / "sub")
-        os.rename(root / "sub", root / ".link")
-        os.rename(root / ".sub", root / "sub")
-
-    return swap
+    return _swap_with_link(root, "sub", root.parent / "other")
 
 
 def swap_file(root: Path) -> Callable[[], None]:
     """A file `top` in whose place is a link outside every other time."""
-    os.symlink(root.parent / "www-f", root / ".link")
+    return _swap_with_link(root, "top", root.parent / "www-f")
+
+
+def _swap_with_link(root: Path, name: str, outside: Path) -> Callable[[], None]:
+    os.symlink(outside, root / ".link")
 
     def swap() -> None:
-        os.rename(root / "top", root / ".top")
-        os.rename(root / ".link", root / "top")
-        os.rename(root / "top", root / ".link")
-        os.rename(root / ".top", root / "top")
+        os.rename(root / name, root / ".kept")
+        os.rename(root / ".link", root / name)
+        os.rename(root / name, root / ".link")
+        os.rename(root / ".kept", root / name)
 
     return swap
 

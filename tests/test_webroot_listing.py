@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import threading
-import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote_from_bytes, urljoin
@@ -219,15 +218,14 @@ async def test_huge_folder(start_client: ClientFactory, root: Path) -> None:
     for number in range(count):
         os.close(os.open(root / "sub" / f"{number:07}", os.O_CREAT | os.O_WRONLY))
     client = await start_client(web_root=root)
-    longest_s, is_over = 0.0, False
+    answers, is_over = 0, False
 
     async def others() -> None:
-        nonlocal longest_s
+        nonlocal answers
         while not is_over:
-            begin_s = time.monotonic()
             async with client.get("/healthcheck") as answer:
                 assert answer.status == 200
-            longest_s = max(longest_s, time.monotonic() - begin_s)
+            answers += not is_over
 
     waiting = asyncio.create_task(others())
     async with client.get("/sub/", headers=JSON) as answer:
@@ -238,7 +236,7 @@ async def test_huge_folder(start_client: ClientFactory, root: Path) -> None:
     assert [entry["name"] for entry in listed["entries"]] == [f"{n:07}" for n in range(listing.PAGE)]
     assert listed["next"] == f"?after={listing.PAGE - 1:07}"
     assert len(text) < 2_000_000
-    assert longest_s < 0.5
+    assert answers > 5
 
 
 async def test_listings_are_bounded(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

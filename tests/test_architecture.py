@@ -164,6 +164,6 @@ def test_sizes(path: Path) -> None:
 
 
 def test_client_knows_no_server() -> None:
-    """The client shares names, errors and the version with servers, and nothing of how one keeps buffers."""
+    """The client shares names, blocks, errors and the version with servers, not how they keep buffers."""
     rooms = {name.split(".")[0] for path in (PACKAGE / "client").rglob("*.py") for name in imported(path)}
-    assert rooms == {"client", "checksums", "errors", "version"}
+    assert rooms == {"blocks", "client", "checksums", "errors", "version"}

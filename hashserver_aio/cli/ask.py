@@ -12,7 +12,7 @@ from .remote import algorithm_of, connect, json_option, names_argument, run, sha
 
 
 @click.command()
-@names_argument
+@names_argument()
 @sha256_option
 @url_option
 @json_option
@@ -34,7 +34,7 @@ async def _has(names: list[str], by_sha256: bool, url: str, as_json: bool) -> bo
 
 
 @click.command()
-@names_argument
+@names_argument()
 @sha256_option
 @url_option
 @json_option
@@ -67,7 +67,7 @@ async def _stat(names: tuple[str, ...], by_sha256: bool, url: str, as_json: bool
 
 
 @click.command()
-@names_argument
+@names_argument()
 @sha256_option
 @url_option
 @json_option

@@ -5,54 +5,103 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
 from ..client import Client
-from ..errors import BufferNotFound, ChecksumMismatch
+from ..client.downloads import filename_of, is_url
+from ..client.together import all_of
+from ..errors import BadChecksum, BufferNotFound, Busy, ChecksumMismatch, HashserverError
 from .remote import Bar, algorithm_of, connect, json_option, names_argument, run, sha256_option, url_option
 from .values import FILE
 
-OF_ONE = (BufferNotFound, ChecksumMismatch)
-"""What is said of one buffer, and does not keep the others."""
+OF_ONE = (BufferNotFound, ChecksumMismatch, BadChecksum, Busy)
+"""What is said of one buffer, and does not keep the others. Of a URL everything is."""
+
+MAX_WORKERS = 32
+
+AT_ONCE = 4
+"""So many files at a time: small ones take longer to ask for than to send."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How files are to be saved."""
+
+    output: Path
+    algorithm: str | None
+    workers: int
+    as_json: bool
 
 
 @click.command()
-@names_argument
+@names_argument("URL|CHECKSUM...")
 @click.option(
     "-o",
     "--output",
     type=FILE,
     default=Path("."),
-    help="A folder, or a file for one NAME; - for stdout. [default: .]",
+    help="A folder, or a file for one of them; - for stdout. [default: .]",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, MAX_WORKERS),
+    default=4,
+    show_default=True,
+    help="So many requests at a time.",
+)
+@click.option(
+    "--mirror",
+    "mirrors",
+    metavar="URL",
+    multiple=True,
+    help="Another server that has them, or for one file its URL there; may be given several times.",
 )
 @sha256_option
 @url_option
 @json_option
-def get(names: tuple[str, ...], output: Path, by_sha256: bool, url: str, as_json: bool) -> None:
-    """Save buffers as files, each of which is there once it is whole and verified.
+def get(
+    names: tuple[str, ...],
+    output: Path,
+    workers: int,
+    mirrors: tuple[str, ...],
+    by_sha256: bool,
+    url: str,
+    as_json: bool,
+) -> None:
+    """Save buffers, and files of any server, each of which is there once it is whole and verified.
 
-    NAME... may be - to read names from stdin, one a line (what follows a blank is ignored).
+    They come in parts, each of which is checked as it arrives, and fetched again if it is wrong. The same
+    command goes on where it was interrupted: what there is of FILE lies in FILE.part.
+
+    A CHECKSUM is asked of the server of --url. A URL of a server that does not say what its files hash to
+    has to end in that. A lone - reads them from stdin, one a line (what follows a blank is ignored).
 
     \b
     Examples:
       hashserver-aio get 3338be69.. -o greeting
+      hashserver-aio get http://one/data/big.bin --mirror http://two
+      hashserver-aio get https://example.org/image.iso#sha256=9f86d081..
       hashserver-aio get - -o folder < names
     Exit codes: 0, all are saved; 1, not all; 2, wrong usage; 130, interrupted.
     """
     if output == Path("-"):
         if as_json:
             raise click.UsageError("stdout is for the bytes: no --json.")
+        if any(map(is_url, names)):
+            raise click.UsageError("URLs are saved as files: say -o FILE.")
         run(_print(names, by_sha256, url))
         return
     if len(names) > 1 and not output.is_dir():
-        raise click.UsageError(f"{output} is no folder, which several buffers need.")
-    run(_save(names, output, by_sha256, url, as_json))
+        raise click.UsageError(f"{output} is no folder, which several files need.")
+    asked = Asked(output, algorithm_of(by_sha256), workers, as_json)
+    run(_save(names, asked, connect(url, mirrors=mirrors, transfers=workers)))
 
 
 @click.command()
-@names_argument
+@names_argument()
 @sha256_option
 @url_option
 def cat(names: tuple[str, ...], by_sha256: bool, url: str) -> None:
@@ -72,29 +121,32 @@ async def _print(names: tuple[str, ...], by_sha256: bool, url: str) -> bool:
     return True
 
 
-async def _save(names: tuple[str, ...], output: Path, by_sha256: bool, url: str, as_json: bool) -> bool:
-    is_folder = await asyncio.to_thread(output.is_dir)
-    failures = 0
-    async with connect(url) as client:
-        for name in names:
-            path = output / name.lower() if is_folder else output
+async def _save(names: tuple[str, ...], asked: Asked, client: Client) -> bool:
+    is_folder = await asyncio.to_thread(asked.output.is_dir)
+    failures, turns = 0, asyncio.Semaphore(AT_ONCE)
+
+    async def save(bar: Bar, name: str) -> None:
+        nonlocal failures
+        async with turns:
             try:
-                size = await _download(client, name, path, algorithm_of(by_sha256))
-            except OF_ONE as error:
+                path = asked.output / filename_of(name) if is_folder else asked.output
+                size = await client.download(
+                    name, path, algorithm=asked.algorithm, workers=asked.workers, progress=bar.part()
+                )
+            except HashserverError as error:
+                if not isinstance(error, OF_ONE) and not is_url(name):
+                    raise
                 failures += 1
-                _tell({"name": name, "error": str(error)}, f"{error}", as_json, is_error=True)
+                _tell(bar, {"name": name, "error": str(error)}, str(error), asked.as_json, is_error=True)
             else:
-                _tell({"name": name, "path": str(path), "size": size}, f"{name}  {path}", as_json)
+                told = {"name": name, "path": str(path), "size": size}
+                _tell(bar, told, f"{name}  {path}", asked.as_json)
+
+    async with client:
+        with Bar(names[0].rpartition("/")[2][:20] if len(names) == 1 else f"{len(names)} files") as bar:
+            await all_of(save(bar, name) for name in names)
     return not failures
 
 
-async def _download(client: Client, name: str, path: Path, algorithm: str | None) -> int:
-    with Bar(name[:12]) as bar:
-        return await client.download(name, path, algorithm=algorithm, progress=bar.at)
-
-
-def _tell(told: dict[str, object], line: str, as_json: bool, *, is_error: bool = False) -> None:
-    if as_json:
-        click.echo(json.dumps(told))
-    else:
-        click.echo(line, err=is_error)
+def _tell(bar: Bar, told: dict[str, object], line: str, as_json: bool, *, is_error: bool = False) -> None:
+    bar.say(json.dumps(told) if as_json else line, is_error=is_error and not as_json)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ..client import Client
+from ..client.bodies import Progress
 from ..errors import HashserverError
 from .inspect import INTERRUPTED
 
@@ -39,7 +41,7 @@ sha256_option = click.option(
 )
 
 
-def names_argument(command: F) -> F:
+def names_argument(metavar: str = "NAME...") -> Callable[[F], F]:
     """Take names; a lone - reads them from stdin, one a line."""
 
     def read(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -47,7 +49,7 @@ def names_argument(command: F) -> F:
             return value
         return tuple(line.split()[0] for line in sys.stdin if line.strip())
 
-    return click.argument("names", metavar="NAME...", nargs=-1, required=True, callback=read)(command)
+    return click.argument("names", metavar=metavar, nargs=-1, required=True, callback=read)
 
 
 def algorithm_of(by_sha256: bool) -> str | None:
@@ -86,11 +88,16 @@ class Bar:
     STEP_BYTES = 2**18
 
     def __init__(self, label: str, size: int | None = None) -> None:
-        self._done = 0
+        self._done = self._length = 0
+        self._began_s = time.monotonic()
         self._bar: ProgressBar[int] | None = None
         if sys.stderr.isatty():
             self._bar = click.progressbar(
-                length=size or 1, label=label, file=sys.stderr, update_min_steps=self.STEP_BYTES
+                length=size or 1,
+                label=label,
+                file=sys.stderr,
+                update_min_steps=self.STEP_BYTES,
+                item_show_func=lambda _: self._rate(),
             )
 
     def __enter__(self) -> Bar:
@@ -104,15 +111,28 @@ class Bar:
 
     def moved(self, count: int) -> None:
         """Show that so many bytes more are done with."""
+        self._done += count
         if self._bar is not None:
-            self._bar.update(count)
+            self._bar.update(count, self._done)
 
-    def at(self, done: int, size: int | None) -> None:
-        """Show how many bytes are done with, of how many."""
-        if self._bar is not None:
-            self._bar.length = max(size or done, 1)
-            self._bar.update(done - self._done)
-            self._done = done
+    def part(self) -> Progress:
+        """Begin a thing of a length that is not known yet: what is given is told what is done of it."""
+        done = length = 0
+
+        def at(now: int, size: int | None) -> None:
+            nonlocal done, length
+            if size is not None and size != length:
+                self._length, length = self._length + size - length, size
+                if self._bar is not None:
+                    self._bar.length = max(1, self._length)
+            before, done = done, now
+            self.moved(now - before)
+
+        return at
+
+    def _rate(self) -> str:
+        rate = self._done / max(time.monotonic() - self._began_s, 0.001)
+        return f"{rate / 1e6:.1f} MB/s"
 
     def say(self, line: str, *, is_error: bool = False) -> None:
         """Write a line, to stdout or stderr."""

@@ -31,6 +31,12 @@ async def get_result(transport: Transport, what: str, query: Query | None = None
     return (await transport.call("GET", f"{AXON}/{what}", params=query)).result()
 
 
+async def size(transport: Transport, sha256: Checksum) -> int | None:
+    """Tell how long a buffer is; None if it is not held."""
+    found = await get_result(transport, f"size/{sha256}")
+    return None if found is None else int(found)
+
+
 async def history(transport: Transport, tick: int, tock: int | None) -> AsyncGenerator[Item, None]:
     """Yield what came in a time. After a cut nobody can tell where to go on, so that is an error then."""
     query = {"tick": str(tick)} | ({} if tock is None else {"tock": str(tock)})

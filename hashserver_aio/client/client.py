@@ -14,28 +14,27 @@ from typing import Any, Self, overload
 from aiohttp import ClientSession
 
 from ..checksums import Algorithm, Checksum, parse_checksum
-from ..errors import BadAnswer
 from . import axon
 from .bodies import Body, Data, Progress
+from .downloads import Downloads
 from .feed import Arrival, Follower
-from .names import Held, Names, by_sha256, describe, sha256_of, wants
-from .receiving import Reception, save
-from .sending import Stored, Upload, put_by_sha256, put_named, remove
+from .names import Held, Names, Sha256, by_sha256, describe, sha256_of, wants
+from .receiving import Reception
+from .sending import Stored, Upload, promise, put_by_sha256, put_named, remove
+from .sessions import Sessions
 from .transport import Auth, Conduct, Transport
 from .wording import unworded
 
 MAX_GET_BYTES = 2**30
 """`get` holds a buffer in memory; who wants a longer one streams it, or says so."""
 
-Sha256 = str | bytes
-"""64 hexadecimal digits, or 32 bytes."""
-
 
 class Client:
     """A server of buffers, over HTTP.
 
     `auth`: a user and a password, or a key; `session`: use this one, and leave it open; `algorithm`: what
-    names the buffers, asked of the server if it is not given; `tls`: what certificates to believe;
+    names the buffers, asked of the server if it is not given; `mirrors`: URLs of servers that may have them,
+    too, for downloads; `tls`: what certificates to believe;
     `transfers`: so many buffers go each way at a time, further ones wait; `retries`: how often in a row
     may fail what is safe to ask again; `connect_s`, `stall_s`: how long to wait for a connection, and for
     anything to move on it. Nothing bounds how long all of a transfer takes.
@@ -52,6 +51,7 @@ class Client:
         auth: Auth | None = None,
         session: ClientSession | None = None,
         algorithm: str | None = None,
+        mirrors: Sequence[str] = (),
         tls: ssl.SSLContext | None = None,
         transfers: int = 8,
         retries: int = 5,
@@ -60,8 +60,9 @@ class Client:
     ) -> None:
         """Raises: BadArgument."""
         conduct = Conduct(transfers=transfers, retries=retries, connect_s=connect_s, stall_s=stall_s)
-        self._transport = Transport(url, auth, session, tls, conduct)
+        self._transport = Transport(url, auth, Sessions(session), tls, conduct)
         self._names = Names(self._transport, Algorithm(algorithm) if algorithm else None)
+        self._downloads = Downloads(self._transport, self._names, mirrors)
         self.url = str(self._transport.url)
 
     def __repr__(self) -> str:
@@ -139,12 +140,18 @@ class Client:
         path: Path | str,
         *,
         algorithm: str | None = None,
+        workers: int = 4,
         limit_bytes: int | None = None,
         progress: Progress | None = None,
     ) -> int:
-        """Save a buffer as a file, which is there once it is whole: its size. Raises: as `get`; OSError."""
-        pieces = self.stream(name, algorithm=algorithm, limit_bytes=limit_bytes, progress=progress)
-        return await save(pieces, Path(path))
+        """Save a buffer, or what a URL leads to, as a file, which is there once it is whole: its size.
+
+        It comes in `workers` parts at a time. What broke off goes on where it was, also in another process.
+        A URL may end in what it hashes to, `#sha256=...`. Raises: as `get`; BadArgument, if nobody says what
+        a URL hashes to; FileChanged; NoSpace; Busy, if another process saves it; OSError.
+        """
+        target = await self._downloads.target(name, algorithm)
+        return await self._downloads.save(target, Path(path), workers, limit_bytes, progress)
 
     async def put(
         self,
@@ -170,11 +177,7 @@ class Client:
 
     async def promise(self, name: str) -> float:
         """Announce a buffer: who asks for it waits for it, for so many seconds."""
-        reply = await self._transport.call("PUT", f"/promise/{parse_checksum(name)}")
-        try:
-            return float(reply.json()["expires_in"])
-        except (TypeError, KeyError, ValueError):
-            raise BadAnswer("the server does not say for how long it takes a promise") from None
+        return await promise(self._transport, parse_checksum(name))
 
     async def remove(self, name: str, *, algorithm: str | None = None) -> bool:
         """Delete a buffer for good; False if there was none."""
@@ -185,8 +188,7 @@ class Client:
 
     async def size(self, sha256: Sha256) -> int | None:
         """Tell how long a buffer is; None if it is not held."""
-        size = await axon.get_result(self._transport, f"size/{sha256_of(sha256)}")
-        return None if size is None else int(size)
+        return await axon.size(self._transport, sha256_of(sha256))
 
     async def hashset(self, sha256: Sha256) -> dict[str, Any]:
         """Tell all that a buffer is called: md5, sha1, sha256, sha512, size. Raises: BufferNotFound."""
@@ -239,10 +241,8 @@ class Client:
 
     @overload
     async def upload(self) -> Upload: ...
-
     @overload
     async def upload(self, path: Path | str, *, progress: Progress | None = ...) -> Stored: ...
-
     async def upload(
         self, path: Path | str | None = None, *, progress: Progress | None = None
     ) -> Upload | Stored:

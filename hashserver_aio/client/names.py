@@ -22,6 +22,10 @@ LIST_NAMES = 10_000
 """So many names are asked for at a time: 670 kB, a few milliseconds of the server."""
 
 
+Sha256 = str | bytes
+"""64 hexadecimal digits, or 32 bytes."""
+
+
 class Held(NamedTuple):
     """What a server says of a buffer that it holds; what it does not say is None."""
 
@@ -113,7 +117,7 @@ def _sha256_in(header: str) -> Checksum | None:
         return None
 
 
-def sha256_of(name: str | bytes) -> Checksum:
+def sha256_of(name: Sha256) -> Checksum:
     """Read a SHA-256: 64 digits or 32 bytes. Raises: BadChecksum."""
     return parse_checksum(name.hex() if isinstance(name, bytes) else name)
 

@@ -5,15 +5,10 @@ The last piece is held back until all of it is known to be right: whoever gets i
 
 from __future__ import annotations
 
-import asyncio
-import os
 import re
-import secrets
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
 
 from aiohttp import ClientResponse, hdrs
 
@@ -113,32 +108,3 @@ class Reception:
     def _refuse(self, size: int) -> None:
         if self._limit_bytes is not None and size > self._limit_bytes:
             raise BufferTooLarge(f"the buffer is longer than the {self._limit_bytes} bytes that are wanted")
-
-
-async def save(pieces: AsyncGenerator[bytes, None], path: Path) -> int:
-    """Write a buffer beside its place, and rename it once it is whole and on the disk: its size.
-
-    Raises: what `pieces` raise; OSError.
-    """
-    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.part")
-    file = await asyncio.to_thread(_new, temporary)
-    size = 0
-    try:
-        async with aclosing(pieces):
-            async for piece in pieces:
-                await asyncio.to_thread(file.write, piece)
-                size += len(piece)
-        await asyncio.to_thread(_finish, file, temporary, path)
-    finally:
-        file.close()
-        temporary.unlink(missing_ok=True)
-    return size
-
-
-def _new(path: Path) -> BinaryIO:
-    return path.open("xb", buffering=0)
-
-
-def _finish(file: BinaryIO, temporary: Path, path: Path) -> None:
-    os.fsync(file.fileno())
-    os.replace(temporary, path)

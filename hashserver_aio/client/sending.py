@@ -159,6 +159,15 @@ class Upload:
             self._sending = None
 
 
+async def promise(transport: Transport, checksum: Checksum) -> float:
+    """Announce a buffer: for how many seconds it is waited for. Raises: BadAnswer."""
+    reply = await transport.call("PUT", f"/promise/{checksum}")
+    try:
+        return float(reply.json()["expires_in"])
+    except (TypeError, KeyError, ValueError):
+        raise BadAnswer("the server does not say for how long it takes a promise") from None
+
+
 async def remove(transport: Transport, path: str) -> bool:
     """Delete a buffer; False if there was none. Not asked twice: the second answer would be another."""
     with suppress(BufferNotFound):

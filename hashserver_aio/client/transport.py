@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSession, ClientTimeout, hdrs
+from aiohttp import ClientResponse, ClientTimeout, hdrs
 from yarl import URL
 
 from ..errors import BadAnswer, BadArgument, ServerUnreachable
@@ -23,6 +23,7 @@ from ..version import __version__
 from .bodies import Body, BodyPayload, Progress
 from .refusals import PASSING, refusal
 from .retries import Again, Patience, retry_after_s
+from .sessions import Sessions
 
 Auth = tuple[str, str] | str
 """A user and a password, or a key."""
@@ -34,8 +35,6 @@ MAX_REFUSAL_BYTES = 64 * 1024
 
 EXPECT_BYTES = 2**20
 """A longer body is sent once the server wants it: what is held costs nothing, and a refusal little."""
-
-READ_BYTES = 256 * 1024
 
 BROKEN = (aiohttp.ClientError, TimeoutError, ConnectionError)
 FOR_GOOD = (aiohttp.ClientSSLError, aiohttp.InvalidURL, aiohttp.TooManyRedirects)
@@ -59,7 +58,7 @@ class Transport:
         self,
         url: str,
         auth: Auth | None,
-        session: ClientSession | None,
+        sessions: Sessions,
         tls: ssl.SSLContext | None,
         conduct: Conduct,
     ) -> None:
@@ -79,19 +78,26 @@ class Transport:
         self._headers = {hdrs.USER_AGENT: f"hashserver-aio/{__version__}", hdrs.ACCEPT_ENCODING: "identity"}
         if auth is not None:
             self._headers[hdrs.AUTHORIZATION] = _credentials(auth)
-        self._session = session
-        self._is_ours = session is None
+        self._sessions = sessions
         self._tls = tls
 
     def patience(self) -> Patience:
         """Begin an operation that may fail a few times."""
         return Patience(self.conduct.retries)
 
+    def to(self, url: str) -> Transport:
+        """Reach another URL in the same way; as the same user only if it is of the same server.
+
+        Raises: BadArgument.
+        """
+        other = Transport(url, None, self._sessions, self._tls, self.conduct)
+        if other.url.origin() == self.url.origin():
+            other._headers = self._headers
+        return other
+
     async def close(self) -> None:
         """Let go of the connections, unless they are somebody else's."""
-        if self._is_ours and self._session is not None:
-            session, self._session = self._session, None
-            await session.close()
+        await self._sessions.close()
 
     async def call(
         self, method: str, path: str, *, is_safe: bool = True, accepts: tuple[int, ...] = (), **more: Any
@@ -153,7 +159,7 @@ class Transport:
         }
         if self._tls is not None:
             more["ssl"] = self._tls
-        session, url = self._opened(), self._at(path)
+        session, url = self._sessions.opened(), self._at(path)
         if body is None:
             return await session.request(method, url, **more)
         async with asyncio.timeout(stall_s) as deadline:
@@ -169,26 +175,8 @@ class Transport:
             finally:
                 watch.is_over = True
 
-    def _opened(self) -> ClientSession:
-        if self._session is None:
-            # Cookies of one server are nothing to another, and nothing here needs any.
-            self._session = ClientSession(
-                cookie_jar=aiohttp.DummyCookieJar(), read_bufsize=READ_BYTES, middlewares=[_once]
-            )
-        return self._session
-
     def _at(self, path: str) -> URL:
         return URL(str(self.url).rstrip("/") + path, encoded=True)
-
-
-async def _once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Send a request once: aiohttp by itself would send some, like DELETE, again after a cut."""
-    try:
-        return await handler(request)
-    except aiohttp.ClientConnectorError:
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise aiohttp.ClientConnectionError(str(error)) from error
 
 
 class _Watch:

@@ -1,0 +1,186 @@
+"""Parts of a file from one server: asked for by Range, and what kind of a server it turns out to be."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+from aiohttp import ClientResponse, hdrs
+
+from ...errors import BadAnswer, HashserverError, StoreFailed
+from ..retries import BASE_S, MAX_PAUSE_S, MAX_RETRY_AFTER_S, Again
+from ..transport import Transport
+from .digests import BlockDigests, parse_digests
+
+FIRST_BYTES = 2**20
+"""What is asked for before anything is known of a file: a shorter one takes one request."""
+
+UNKNOWN_RATE = 2.0**40
+"""Who has not been tried yet is tried first."""
+
+MAX_LIES = 8
+"""Further blocks that came wrong end it with a server, once they are more than those that came right."""
+
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_EMPTY = re.compile(r"bytes \*/0")
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """The first bytes of a file, its size, and where more is told of it."""
+
+    source: Source
+    size: int
+    data: bytes
+    describedby: str | None
+
+
+class Source:
+    """One server that has the file; `path` is where, as it stands in a URL.
+
+    `error`: why it is asked no more. `rate`: bytes a second, lately, of one request.
+    """
+
+    def __init__(self, transport: Transport, path: str) -> None:
+        self.transport = transport
+        self.path = path
+        self.error: HashserverError | None = None
+        self.in_flight = 0
+        self.rate = UNKNOWN_RATE
+        self.rests_until_s = 0.0
+        self._failures = 0
+        self._failed_s = -1.0
+        self._good = self._bad = 0
+        self._is_liar = False
+
+    def __repr__(self) -> str:
+        return f"Source({str(self.transport.url)!r}, {self.path!r})"
+
+    # -- how it does -----------------------------------------------------------------------------
+
+    def came(self, count: int, took_s: float) -> None:
+        """Take note of a block that came whole, and right."""
+        rate = count / max(took_s, 1e-6)
+        self.rate = rate if self.rate == UNKNOWN_RATE else 0.7 * self.rate + 0.3 * rate
+        self._good += 1
+        self._failures = 0
+
+    def crawled(self) -> None:
+        """Take note of a block that took too long: others are asked rather."""
+        self.rate = 1.0 if self.rate == UNKNOWN_RATE else self.rate / 4
+
+    def lied(self) -> None:
+        """Take note of a block that came wrong; who sends many of them is asked no more."""
+        self._bad += 1
+        if self._bad > MAX_LIES and self._bad > self._good:
+            self._is_liar = True
+            self.error = BadAnswer(f"{self.transport.url} sends what is not the file")
+
+    def forgive(self) -> None:
+        """What was held against it as wrong was not."""
+        self._good = self._bad = 0
+        if self._is_liar:
+            self._is_liar, self.error = False, None
+
+    def moved(self) -> None:
+        """Take note that something came."""
+        self._failures = 0
+
+    def failed(self, again: Again, began_s: float) -> None:
+        """Let it rest after a failure; after too many in a row it is asked no more.
+
+        `began_s`: when the request was made. Those that were under way when it failed don't count again.
+        """
+        now_s = asyncio.get_running_loop().time()
+        if began_s < self._failed_s:
+            return
+        self._failed_s = now_s
+        self._failures += 1
+        retries = self.transport.conduct.retries * (1 + bool(self._good))  # it may be starting anew
+        if self._failures > retries or again.after_s > MAX_RETRY_AFTER_S:
+            self.error = again.error
+        most_s = min(MAX_PAUSE_S, BASE_S * 2 ** (self._failures - 1))
+        self.rests_until_s = now_s + again.after_s + random.uniform(0, most_s)
+
+    def refused(self, error: HashserverError, began_s: float) -> None:
+        """Take note of a refusal: the last word, unless it worked before, or the server's disk failed."""
+        if isinstance(error, StoreFailed) or self._good:
+            self.failed(Again(error), began_s)
+        else:
+            self.error = error
+
+    # -- what it says ----------------------------------------------------------------------------
+
+    async def begin(self) -> Beginning:
+        """Ask for the first bytes. Raises: Again; what the server refuses with; BadAnswer."""
+        async with self._ask(0, FIRST_BYTES) as response:
+            if response.status == 416 and _EMPTY.fullmatch(response.headers.get(hdrs.CONTENT_RANGE, "")):
+                return Beginning(self, 0, b"", None)
+            size = self._size(response)
+            wanted, data = min(size, FIRST_BYTES), bytearray()
+            async for piece in response.content.iter_any():
+                data += piece
+                if len(data) >= wanted:
+                    break
+            if len(data) < wanted:
+                raise self._again("sent less than it announced")
+            return Beginning(self, size, bytes(data[:wanted]), _described_by(response))
+
+    async def digests(self) -> BlockDigests | None:
+        """Ask what the blocks hash to; None if it can't say. Raises: BadAnswer, ServerUnreachable, ..."""
+        if "?" in self.path:
+            return None
+        reply = await self.transport.call(hdrs.METH_GET, f"/rd{self.path}", accepts=(404, 405))
+        return parse_digests(reply.json()) if reply.status == 200 else None
+
+    @asynccontextmanager
+    async def read(self, first: int, end: int, size: int) -> AsyncGenerator[AsyncIterator[bytes]]:
+        """Ask for the bytes from `first` to before `end` of a file of a size.
+
+        Raises: Again, also where they end too early; what the server refuses with.
+        """
+        async with self._ask(first, end) as response:
+            # Some answer 200 to a range that is all of the file.
+            is_all = (first, end) == (0, size) and response.status == 200 and response.content_length == size
+            if not is_all and _range(response) != (first, end - 1, size):
+                raise self._again("does not send the part of the file that it was asked for")
+            yield response.content.iter_any()
+
+    def _ask(self, first: int, end: int) -> AbstractAsyncContextManager[ClientResponse]:
+        """Ask for a range. The body of a 416 is never to be read: some announce one and send none."""
+        headers = {hdrs.RANGE: f"bytes={first}-{end - 1}"}
+        return self.transport.ask(hdrs.METH_GET, self.path, headers=headers, accepts=(416,))
+
+    def _size(self, response: ClientResponse) -> int:
+        """Find the size of a file in the answer to its first bytes. Raises: Again."""
+        whole = _range(response)
+        if whole is not None and whole[0] == 0 and whole[1] == min(whole[2], FIRST_BYTES) - 1:
+            return whole[2]
+        if response.status == 200 and response.content_length is not None and _is_plain(response):
+            return response.content_length
+        raise self._again("does not say how long the file is")
+
+    def _again(self, what: str) -> Again:
+        return Again(BadAnswer(f"{self.transport.url} {what}"))
+
+
+def _range(response: ClientResponse) -> tuple[int, int, int] | None:
+    """Read first byte, last byte and size of a partial answer; None if it is none."""
+    match = _CONTENT_RANGE.fullmatch(response.headers.get(hdrs.CONTENT_RANGE, ""))
+    if response.status != 206 or match is None or not _is_plain(response):
+        return None
+    return int(match[1]), int(match[2]), int(match[3])
+
+
+def _described_by(response: ClientResponse) -> str | None:
+    links: Mapping[str, Mapping[str, object]] = response.links
+    url = links.get("describedby", {}).get("url")
+    return None if url is None else str(url)
+
+
+def _is_plain(response: ClientResponse) -> bool:
+    return response.headers.get(hdrs.CONTENT_ENCODING, "identity") == "identity"

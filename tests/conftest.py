@@ -20,6 +20,7 @@ from .authority import Authority
 from .axon_peer import RealAxon, running_axon
 from .crews import Crew, crew_on
 from .peers import Peer
+from .rd_api_peer import RealRdApi, running_rd_api
 from .servers import RunningServer
 
 Client = TestClient[web.Request, web.Application]
@@ -103,6 +104,15 @@ def real_axon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAxon]:
     """A real Axon, one for all tests; the first to ask for it may wait for its installation."""
     with running_axon(tmp_path_factory.mktemp("axon") / "axon") as axon:
         yield axon
+
+
+@pytest.fixture
+def real_rd_api(tmp_path: Path) -> Iterator[RealRdApi]:
+    """A real `rd-api` over an empty web-root."""
+    root = tmp_path / "web-root"
+    root.mkdir()
+    with running_rd_api(root) as rd_api:
+        yield rd_api
 
 
 @pytest.fixture

@@ -13,9 +13,8 @@ from pathlib import Path
 import pytest
 
 from .fetches import LOOPBACK, Memory, asked, code_of, fetcher
+from .programs import free_port, tool
 from .test_fetch_tls import Authority
-from .test_packaging import tool
-from .test_runners import free_port
 
 BODY = os.urandom(3_000_000)
 

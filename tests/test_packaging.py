@@ -11,7 +11,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -26,27 +25,14 @@ import pytest
 
 from hashserver_aio.settings import DEFAULT_GRACE_S
 
+from .programs import free_port, tool, unavailable
+
 TOP = Path(__file__).resolve().parent.parent
 UNITS = TOP / "scripts" / "systemd"
 COMPOSE = TOP / "docker" / "compose.yaml"
 DOCKERFILE = TOP / "docker" / "Dockerfile"
-IN_CI = os.environ.get("CI") == "true"
 MAX_EXPOSURE = 20  # tenths: 0 "safe", 100 "dangerous"; what is left is the network mostly
 AS_ROOT = ("useradd", "install")  # the steps of the image that only root can do
-
-
-def unavailable(what: str) -> None:
-    """Skip on a developer's machine; in CI a missing tool is a failure."""
-    if IN_CI:
-        pytest.fail(what)
-    pytest.skip(what)
-
-
-def tool(name: str) -> str:
-    """Return the path of the program `name`."""
-    if not (path := shutil.which(name)):
-        unavailable(f"{name} is not installed")
-    return str(path)
 
 
 def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -214,12 +200,6 @@ def image_environment(root: Path) -> dict[str, str]:
     """What the ENV steps set, and nothing else."""
     pairs = [pair.split("=", 1) for pair in shlex.split(last("ENV"))]
     return {name: under(root, Template(value).substitute(PATH="/usr/bin:/bin")) for name, value in pairs}
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        return int(listening.getsockname()[1])
 
 
 def wait_healthy(environment: dict[str, str], server: subprocess.Popen[str]) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from .programs import free_port
 from .servers import environment
 from .test_command import BODY, MARKER, NAME, RUN, SCRIPT, about, ask, connect, failed, port_in, started
 
@@ -98,12 +99,6 @@ def test_gunicorn_without_directory(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=NEED_S, check=False)
     assert done.returncode != 0 and "Traceback" not in done.stderr
     assert "Error: Name the directory to serve: --dir DIR, or HASHSERVER_DIRECTORY.\n" in done.stderr
-
-
-def free_port() -> int:
-    """Find a port that nobody uses now."""
-    with socket.create_server(("127.0.0.1", 0)) as trial:
-        return int(trial.getsockname()[1])
 
 
 def test_aiohttp_web(directory: Path) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from .authority import Authority
 from .conftest import ServerFactory
 from .crews import until
-from .test_packaging import COMPOSE, UNITS, build_environment, healthy, run, tool
+from .programs import tool
+from .test_packaging import COMPOSE, UNITS, build_environment, healthy, run
 
 
 def test_unit_reloads(start_server: ServerFactory, directory: Path, authority: Authority) -> None:

@@ -15,9 +15,10 @@ from hashserver_aio import Settings, create_app
 from hashserver_aio.server.webroot import files
 
 from .conftest import Client, ClientFactory, ServerFactory
+from .programs import tool
 from .routes import ROUTES, template_of
 from .servers import COMMAND, RunningServer, environment
-from .test_packaging import COMPOSE, run, tool
+from .test_packaging import COMPOSE, run
 from .wire import Wire, body_of, conversation, get, status_of
 
 BODY = b"a buffer"

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from .crews import NEED_S, answer, crew_on, until
+from .programs import free_port
 from .test_command import BODY, NAME, RUN, SCRIPT, ask, failed, started
-from .test_runners import activated, free_port, workers
+from .test_runners import activated, workers
 
 TWO = ("--workers", "2")
 

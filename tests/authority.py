@@ -21,6 +21,8 @@ class Authority:
     def __init__(self, folder: Path) -> None:
         self._authority = trustme.CA()
         self.files = TlsFiles(certificate=folder / "chain.pem", key=folder / "key.pem")
+        self.root = folder / "authority.pem"
+        self._authority.cert_pem.write_to_path(self.root)
         self.context = ssl.create_default_context()
         self._authority.configure_trust(self.context)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from ..checksums import Algorithm, Checksum
 from ..errors import UploadCut
+from .threads import in_thread
 
 PIECE_BYTES = 256 * 1024
 
@@ -92,12 +93,11 @@ async def _of_bytes(whole: bytes) -> AsyncGenerator[bytes, None]:
 
 
 async def _of_file(path: Path) -> AsyncGenerator[bytes, None]:
-    file = await asyncio.to_thread(path.open, "rb", buffering=0)
-    try:
-        while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
+    with ExitStack() as stack:
+        # Entered in the thread, so that it is closed also if nobody waits for it any more.
+        file = await in_thread(lambda: stack.enter_context(path.open("rb", buffering=0)))
+        while piece := await in_thread(file.read, PIECE_BYTES):
             yield piece
-    finally:
-        file.close()
 
 
 async def _of_iterator(iterator: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:

@@ -43,26 +43,25 @@ class Part:
     """
 
     def __init__(self, path: Path, what: str, size: int) -> None:
-        """Raises: Busy, if another process holds it; NoSpace, if it can't fit; OSError."""
         self.path = path
         self.size = size
         self._what = what
         name = path.name if len(os.fsencode(path.name)) <= LONG_NAME else sha1_of(os.fsencode(path)).hex()
         self._part = path.with_name(f"{name}.part")
         self._state = path.with_name(f"{name}.part.state")
-        self._journal = -1
+        self._file = self._journal = -1
+        self._claims: tuple[int, dict[int, bytes]] | None = None
         self._is_closing = False
         self._threads = ThreadPoolExecutor(THREADS, "part")
+
+    def open(self) -> None:
+        """Begin it, or go on. Raises: Busy, if another process holds it; NoSpace; OSError."""
         self._file = _held(self._part)
-        try:
-            self._claims = self._claimed()
-            if self._claims is None:
-                os.truncate(self._file, 0)
-            self._check_space()
-            os.truncate(self._file, size)
-        except BaseException:
-            os.close(self._file)
-            raise
+        self._claims = self._claimed()
+        if self._claims is None:
+            os.truncate(self._file, 0)
+        self._check_space()
+        os.truncate(self._file, self.size)
 
     async def do(self, work: Callable[..., T], *args: Any) -> T:
         """Do something with the file in a thread."""
@@ -94,9 +93,11 @@ class Part:
         beside = self._state.with_name(f"{self._state.name}.new")
         header = {"version": VERSION, "what": self._what, "size": self.size, "block_size": block_size}
         lines = [json.dumps(header), *(f"{number} {sha1.hex()}" for number, sha1 in there.items())]
-        beside.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        beside.unlink(missing_ok=True)
+        with beside.open("x", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
         os.replace(beside, self._state)
-        self._journal = os.open(self._state, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        self._journal = os.open(self._state, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
 
     # -- while it comes --------------------------------------------------------------------------
 
@@ -137,9 +138,9 @@ class Part:
         """Leave it as it is."""
         self._is_closing = True
         self._threads.shutdown(cancel_futures=True)
-        os.close(self._file)
-        if self._journal >= 0:
-            os.close(self._journal)
+        for file in (self._file, self._journal):
+            if file >= 0:
+                os.close(file)
 
     # -- inside ----------------------------------------------------------------------------------
 

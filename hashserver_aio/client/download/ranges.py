@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 
 from aiohttp import ClientResponse, hdrs
+from yarl import URL
 
 from ...errors import BadAnswer, HashserverError, StoreFailed
 from ..retries import BASE_S, MAX_PAUSE_S, MAX_RETRY_AFTER_S, Again
@@ -177,9 +178,11 @@ def _range(response: ClientResponse) -> tuple[int, int, int] | None:
 
 
 def _described_by(response: ClientResponse) -> str | None:
+    """Find the path of what describes a file, if that is on the same server."""
     links: Mapping[str, Mapping[str, object]] = response.links
     url = links.get("describedby", {}).get("url")
-    return None if url is None else str(url)
+    is_here = isinstance(url, URL) and url.origin() == response.url.origin()
+    return url.raw_path_qs if isinstance(url, URL) and is_here else None
 
 
 def _is_plain(response: ClientResponse) -> bool:

@@ -16,7 +16,7 @@ from .digests import BlockDigests
 from .fetching import Fetching
 from .part import Part
 from .ranges import FIRST_BYTES, Beginning, Source
-from .target import Target, Whole
+from .target import Target, Whole, parse_whole
 from .whole import hashed, misread
 
 LEARN_S = 0.5
@@ -59,12 +59,11 @@ class Download:
         if limit_bytes is not None and self._size > limit_bytes:
             raise BufferTooLarge(f"it is longer than the {limit_bytes} bytes that are wanted")
         if self._target.whole is not None and self._size <= FIRST_BYTES:
-            await asyncio.to_thread(self._write_small, beginning.data)
-            self._moved(self._size)
+            await self._save_small(beginning.data)
             return self._size
         digests = await self._first_digests(beginning.source)
-        part = await asyncio.to_thread(Part, self._path, self._target.what, self._size)
-        with closing(part):
+        with closing(Part(self._path, self._target.what, self._size)) as part:
+            await part.do(part.open)
             await self._fetch(part, digests, beginning)
             await part.do(part.finish)
         return self._size
@@ -124,10 +123,12 @@ class Download:
             )
         return BlockDigests.unknown(self._size, DEFAULT_BLOCK_BYTES)
 
-    def _write_small(self, data: bytes) -> None:
+    async def _save_small(self, data: bytes) -> None:
         with closing(Part(self._path, self._target.what, self._size)) as part:
-            part.write_all(data)
-            part.finish()
+            await part.do(part.open)
+            await part.do(part.write_all, data)
+            await part.do(part.finish)
+        self._moved(self._size)
 
     # -- the rest --------------------------------------------------------------------------------
 
@@ -166,7 +167,7 @@ class Download:
 
     async def _finished(self, part: Part, blocks: Blocks, fetching: Fetching, beginning: Beginning) -> None:
         """Wait for all blocks, and check the whole. Raises: ChecksumMismatch."""
-        whole = self._target.whole or await self._described(beginning)
+        whole = self._target.whole or await self._described(blocks, beginning)
         while True:
             if whole is None:
                 async with blocks.changed:
@@ -200,9 +201,18 @@ class Download:
         fetching.forgive()
         return blocks.drops != drops
 
-    async def _described(self, beginning: Beginning) -> Whole | None:
-        """Ask what all of a file hashes to, if that is said anywhere."""
-        return None
+    async def _described(self, blocks: Blocks, beginning: Beginning) -> Whole | None:
+        """Ask the file's own server what all of it hashes to, once that is known; None if it can't say."""
+        source, link = self._target.sources[0], beginning.describedby
+        if link is None or beginning.source is not source:
+            return None
+        async with blocks.changed:
+            await blocks.changed.wait_for(lambda: blocks.digests.is_complete)
+        try:
+            told = (await source.transport.call("GET", link)).json()
+            return parse_whole(f"{told['algorithm']}={told['digest']}")
+        except (HashserverError, TypeError, KeyError):
+            return None
 
 
 def _mismatch(target: Target) -> ChecksumMismatch:

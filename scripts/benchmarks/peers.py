@@ -26,7 +26,9 @@ AXON_USERS = {"all": ["axon.get", "axon.has", "axon.upload"]}
 CREDENTIALS = "Authorization: Basic YWxsOnNlY3JldA=="
 """The user "all" with the password "secret": an Axon always asks for one."""
 
-DEBIAN = {"nginx": "nginx-light", "wrk": "wrk"}
+RD_CLIENT = "rd==1.7.0.0"
+
+DEBIAN = {"nginx": "nginx-light", "wrk": "wrk", "curl": "curl"}
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,12 @@ GUARDED_PLAIN = Contender("ours, by password, no TLS", "ours", _GUARDED)
 GUARDED_UNSYNCED = Contender("ours --no-fsync", "ours", (*_GUARDED, *_CERTIFIED, "--no-fsync"), tls=True)
 GUARDED_PLAIN_UNSYNCED = Contender("ours --no-fsync, no TLS", "ours", (*_GUARDED, "--no-fsync"))
 
-KINDS = ("ours", "nginx", "hashserver", "axon", "bare")
+CURL = Contender("curl", "curl")
+RD = Contender("rd", "rd")
+LINE = Contender("curl, over a line that is never cut", "bare")
+"""Clients; ours is another one."""
+
+KINDS = ("ours", "nginx", "hashserver", "axon", "curl", "rd", "bare")
 
 
 @dataclass(frozen=True)
@@ -98,13 +105,23 @@ class Peers:
         options = [option.format(cache=self.cache) for option in contender.options]
         return [self._script("hashserver-aio"), "run", *own, *options]
 
+    def client(self, contender: Contender, url: str, file: Path) -> list[str]:
+        """Word the command line that downloads a buffer from a server into a file of its name."""
+        if contender.kind == "ours":
+            return [self._script("hashserver-aio"), "get", file.name, "-o", str(file), "--url", url]
+        if contender.kind == "rd":
+            return [self._script("rd"), f"{url}/{file.name}"]  # it saves into its working directory
+        return [_found("curl"), "-sSf", "-C", "-", "-o", str(file), f"{url}/{file.name}"]
+
     def _script(self, name: str) -> str:
         return str(self.venv / "bin" / name)
 
 
 def install(kinds: Collection[str], cache: Path) -> Peers:
     """Install what is missing; the package itself is installed anew, from the checkout."""
-    for program in [name for name in DEBIAN if name in {*kinds, "wrk"}]:
+    for program in [
+        name for name in DEBIAN if name in {*kinds, "wrk", *(["curl"] if "bare" in kinds else [])}
+    ]:
         if shutil.which(program, path=_path()) is None:
             _install_debian(program)
     venv = cache / f"venv-{sys.version_info.major}.{sys.version_info.minor}"
@@ -114,7 +131,7 @@ def install(kinds: Collection[str], cache: Path) -> Peers:
         # From a copy: a build leaves its folders where it builds.
         for name in PACKAGE_FILES:
             _copy(CHECKOUT / name, Path(copy) / name)
-        _run([str(venv / "bin" / "pip"), "install", "-q", HASHSERVER, "aiofiles", copy])
+        _run([str(venv / "bin" / "pip"), "install", "-q", HASHSERVER, RD_CLIENT, "aiofiles", copy])
     if "axon" in kinds:
         _install_axon(cache, venv)
     return Peers(venv, cache)
@@ -194,6 +211,9 @@ def versions(peers: Peers, kinds: Collection[str]) -> dict[str, str]:
     if "nginx" in kinds:
         asked = subprocess.run([_found("nginx"), "-v"], capture_output=True, text=True)
         found["nginx"] = asked.stderr.strip().rpartition("/")[2]
+    if "curl" in kinds:
+        asked = subprocess.run([_found("curl"), "--version"], capture_output=True, text=True)
+        found["curl"] = asked.stdout.split()[1] if asked.stdout else "?"
     if "axon" in kinds:
         found["synapse"] = SYNAPSE.partition("==")[2]
     asked = subprocess.run([wrk(), "-v"], capture_output=True, text=True)

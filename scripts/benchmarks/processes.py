@@ -56,6 +56,7 @@ def spawn(
     stdout: int | IO[str] | None = subprocess.PIPE,
     stderr: int | IO[str] | None = subprocess.PIPE,
     env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
 ) -> subprocess.Popen[str]:
     """Start a process on some cores, in a session of its own: Ctrl-C is for us, who end it then."""
     with on_cores(cores):
@@ -65,6 +66,7 @@ def spawn(
             stdout=stdout,
             stderr=stderr,
             env=env,
+            cwd=cwd,
             text=True,
             start_new_session=True,
         )

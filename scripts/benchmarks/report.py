@@ -23,8 +23,8 @@ Benchmarks
 
 ``scripts/bench`` measures this server beside nginx, hashserver 1.1.0 and bare loops. It needs Linux,
 Python 3.11 or newer and two cores. What else it needs it installs: the servers into
-``~/.cache/hashserver-aio-bench``, and with apt-get, as root, nginx and wrk if they are missing. This writes
-the figures below::
+``~/.cache/hashserver-aio-bench``, and with apt-get, as root, nginx, wrk and curl if they are missing. This
+writes the figures below::
 
     scripts/bench --rst docs/benchmarks.rst --json bench.json
 
@@ -52,10 +52,12 @@ PACKAGES = (
     "uvloop",
     "synapse",
     "nginx",
+    "curl",
+    "rd",
     "wrk",
 )
 
-KINDS = ("ours", "nginx", "hashserver", "axon", "bare")
+KINDS = ("ours", "nginx", "hashserver", "axon", "curl", "rd", "bare")
 PEERS = KINDS[1:]
 
 

@@ -61,7 +61,7 @@ class Manifests:
         self._block_size = block_size
         self._counts = counts
         self._digesting = Digesting()
-        self._recent = Recent(MAX_RECENT_BYTES)
+        self._recent = Recent[Checksum, Manifest](MAX_RECENT_BYTES)
         self._proving = asyncio.Semaphore(PROVING_AT_ONCE)
         self._provers = 0
 

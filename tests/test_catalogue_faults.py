@@ -18,7 +18,7 @@ from aiohttp import web
 
 from hashserver_aio import Settings, create_app
 from hashserver_aio.blocks import Manifest
-from hashserver_aio.catalogue import Arrival, Held, Known, Totals
+from hashserver_aio.catalogue import Arrival, Digested, Held, Known, Totals
 from hashserver_aio.catalogue.schema import STEPS
 from hashserver_aio.catalogue.sqlite import SqliteCatalogue
 from hashserver_aio.checksums import Algorithm, Checksum, Digests, Hashset
@@ -115,6 +115,10 @@ async def test_upgrade(path: Path, steps: int) -> None:
     manifest = Manifest(Algorithm.SHA3_256, 5, 2**21, b"1" * 20, b"2" * 32, b"3" * 32, b"3" * 32)
     await catalogue.keep_manifest(name, manifest)
     assert catalogue.manifest(name, 2**21) == manifest
+    digested = Digested(Identity(5, 2, 3, 4), name, manifest)
+    assert catalogue.digested((1, 4), 2**21) is None
+    await catalogue.keep_digested((1, 4), digested)
+    assert catalogue.digested((1, 4), 2**21) == digested
     await catalogue.forget(name, lambda _: True)
     assert (catalogue.totals(), catalogue.manifest(name, 2**21)) == (Totals(0, 0), None)
     await catalogue.close()

@@ -13,8 +13,9 @@ from ..blocks import Manifest
 from ..checksums import Checksum, Digests, Hashset
 from ..settings import Limits
 from ..store import Form, Identity
+from ..store.files import FileId
 
-__all__ = ["Arrival", "Catalogue", "Held", "IsAbsent", "Known", "Page", "Totals"]
+__all__ = ["Arrival", "Catalogue", "Digested", "Held", "IsAbsent", "Known", "Page", "Totals"]
 
 
 class Known(NamedTuple):
@@ -59,6 +60,22 @@ class Page(NamedTuple):
     feed_id: str
     held: list[Held]
     next_seq: int
+
+
+class Digested(NamedTuple):
+    """What a file that is no buffer was found to hash to; it holds as long as it still is `identity`.
+
+    `checksum`: of all of it, by the algorithm of the manifest.
+    """
+
+    identity: Identity
+    checksum: Checksum
+    manifest: Manifest
+
+    @property
+    def memory_bytes(self) -> int:
+        """Reckon what it takes in memory."""
+        return 500 + self.manifest.memory_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +139,14 @@ class Catalogue(Protocol):
 
     def totals(self) -> Totals:
         """Tell how much is held. Raises: StoreFailed."""
+
+    # -- files that are no buffers
+
+    def digested(self, file: FileId, block_size: int) -> Digested | None:
+        """Tell what a file was found to hash to, if that was ever kept; the caller compares the identity."""
+
+    async def keep_digested(self, file: FileId, digested: Digested) -> None:
+        """Keep what a file hashes to, in the place of what it did before; what was kept first makes room."""
 
     # -- the feed
 

@@ -11,13 +11,14 @@ from ..blocks import Manifest, Recent
 from ..checksums import Checksum, Digests, Hashset
 from ..settings import Limits
 from ..store import Form
-from . import Arrival, Held, IsAbsent, Known, Page, Totals
+from ..store.files import FileId
+from . import Arrival, Digested, Held, IsAbsent, Known, Page, Totals
 
 MAX_FILES = 200_000
 """Some 120 MB at most; a file that fell out is hashed once more, and its buffer comes anew."""
 
 MAX_MANIFEST_BYTES = 32 * 1024 * 1024
-"""What the blocks of buffers hash to, of all together; what fell out is computed once more."""
+"""What the blocks of buffers hash to, of all together, and files; what fell out is computed once more."""
 
 PAGE = 250
 
@@ -34,7 +35,8 @@ class MemoryCatalogue:
         self._held: dict[Checksum, int] = {}
         self._named: dict[bytes, Checksum] = {}
         self._others: dict[Checksum, Digests] = {}
-        self._manifests = Recent(MAX_MANIFEST_BYTES)
+        self._manifests = Recent[Checksum, Manifest](MAX_MANIFEST_BYTES)
+        self._digested = Recent[tuple[FileId, int], Digested](MAX_MANIFEST_BYTES)
         self._notes: dict[str, str] = {}
         self._reserved: dict[int, tuple[Checksum, int]] = {}
         self._size = self._seq = self._now_ms = self._reservations = 0
@@ -124,6 +126,16 @@ class MemoryCatalogue:
     def totals(self) -> Totals:
         """Tell how much is held."""
         return Totals(len(self._arrivals), self._size)
+
+    # -- files that are no buffers
+
+    def digested(self, file: FileId, block_size: int) -> Digested | None:
+        """Tell what a file was found to hash to; the caller compares the identity."""
+        return self._digested.get((file, block_size))
+
+    async def keep_digested(self, file: FileId, digested: Digested) -> None:
+        """Keep what a file hashes to; the one used longest ago makes room."""
+        self._digested.keep((file, digested.manifest.block_size), digested)
 
     # -- the feed
 

@@ -78,6 +78,26 @@ STEPS = (
         PRIMARY KEY (checksum, block_size)
     );
     """,
+    # What files that are no buffers hash to, in the order written, and their sum: nobody shall add them up.
+    """
+    CREATE TABLE files (
+        seq INTEGER PRIMARY KEY,
+        file TEXT NOT NULL,
+        block_size INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        identity TEXT NOT NULL,
+        checksum BLOB NOT NULL,
+        algorithm TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        root BLOB NOT NULL,
+        sha1s BLOB NOT NULL,
+        digests BLOB NOT NULL,
+        roots BLOB NOT NULL,
+        UNIQUE (file, block_size)
+    );
+    CREATE TABLE files_total (bytes INTEGER NOT NULL);
+    INSERT INTO files_total VALUES (0);
+    """,
 )
 
 

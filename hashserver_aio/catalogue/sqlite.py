@@ -14,12 +14,22 @@ from functools import partial
 from typing import Any
 
 from ..blocks import Manifest
-from ..checksums import Algorithm, Checksum, Hashset
+from ..checksums import Checksum, Hashset
 from ..errors import Busy, StoreFailed
 from ..settings import Limits
 from ..store import Form, Identity
-from . import Arrival, Held, IsAbsent, Known, Page, Totals
+from ..store.files import FileId
+from . import Arrival, Digested, Held, IsAbsent, Known, Page, Totals
 from .connection import Connection
+from .manifest_rows import (
+    OF_BUFFER,
+    OF_FILE,
+    digested_in,
+    file_key,
+    keep_of_buffer,
+    keep_of_file,
+    manifest_in,
+)
 from .reservations import release, reserve
 from .writer import Writer, look
 
@@ -50,15 +60,6 @@ SELECT d.md5, d.sha1, a.sha256, d.sha512, a.size FROM arrivals a JOIN digests d 
 WHERE a.checksum = ? AND a.deleted_ms IS NULL AND a.sha256 IS NOT NULL
 """
 _DIGEST = "INSERT OR REPLACE INTO digests (checksum, md5, sha1, sha512) VALUES (?, ?, ?, ?)"
-_BLOCKS = """
-SELECT b.algorithm, b.size, b.block_size, b.sha1s, b.digests, b.roots, b.root
-FROM blocks b JOIN arrivals a USING (checksum)
-WHERE b.checksum = ? AND b.block_size = ? AND a.deleted_ms IS NULL
-"""
-_KEEP_BLOCKS = """
-INSERT OR REPLACE INTO blocks (algorithm, size, block_size, sha1s, digests, roots, root, checksum)
-SELECT ?, ?, ?, ?, ?, ?, ?, checksum FROM arrivals WHERE checksum = ? AND deleted_ms IS NULL
-"""
 _META = "SELECT value FROM meta WHERE key = ?"
 _FEED = """
 SELECT seq, checksum, size, added_ms, sha256 FROM arrivals
@@ -146,8 +147,13 @@ class SqliteCatalogue:
 
     def manifest(self, checksum: Checksum, block_size: int) -> Manifest | None:
         """Tell what the blocks of a buffer that is listed as held hash to, if it was ever computed."""
-        row = self._row(_BLOCKS, (bytes.fromhex(checksum), block_size))
-        return None if row is None else Manifest(Algorithm(row[0]), *row[1:])
+        row = self._row(OF_BUFFER, (bytes.fromhex(checksum), block_size))
+        return None if row is None else manifest_in(row)
+
+    def digested(self, file: FileId, block_size: int) -> Digested | None:
+        """Tell what a file that is no buffer was found to hash to; the caller compares the identity."""
+        row = self._row(OF_FILE, (file_key(file), block_size))
+        return None if row is None else digested_in(row)
 
     def totals(self) -> Totals:
         """Tell how much is held. Raises: StoreFailed."""
@@ -215,7 +221,11 @@ class SqliteCatalogue:
 
     async def keep_manifest(self, checksum: Checksum, manifest: Manifest) -> None:
         """Keep what the blocks of a buffer hash to, if it is listed as held. Raises: StoreFailed, Busy."""
-        await self._writer.write(partial(_keep_manifest, checksum=checksum, manifest=manifest))
+        await self._writer.write(partial(keep_of_buffer, checksum=checksum, manifest=manifest))
+
+    async def keep_digested(self, file: FileId, digested: Digested) -> None:
+        """Keep what a file hashes to, in the place of what it did before. Raises: StoreFailed, Busy."""
+        await self._writer.write(partial(keep_of_file, file=file, digested=digested))
 
     async def distrust(self, checksum: Checksum, place: str, form: Form) -> None:
         """Know nothing of a file any more that was found not to hash to its name.
@@ -266,12 +276,6 @@ def _record(connection: sqlite3.Connection, arrival: Arrival, reservation: int |
         connection.execute(_DIGEST, (name, *arrival.others))
     if reservation is not None:
         release(connection, reservation)
-
-
-def _keep_manifest(connection: sqlite3.Connection, checksum: Checksum, manifest: Manifest) -> None:
-    m = manifest
-    values = (str(m.algorithm), m.size, m.block_size, m.sha1s, m.digests, m.roots, m.root)
-    connection.execute(_KEEP_BLOCKS, (*values, bytes.fromhex(checksum)))
 
 
 def _distrust(connection: sqlite3.Connection, values: Values) -> None:

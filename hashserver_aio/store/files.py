@@ -53,6 +53,10 @@ def parse_name(name: str) -> tuple[Checksum, Form] | None:
     return Checksum(checksum), Form(ending)
 
 
+FileId = tuple[int, int]
+"""Device and inode: which file it is, however many paths lead to it."""
+
+
 class Identity(NamedTuple):
     """What tells that a file is still the one that was hashed."""
 

@@ -14,10 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..checksums import CHECKSUM_DIGITS, is_checksum
-from ..store.files import OWN_FOLDER
-
-FileId = tuple[int, int]
-"""Device and inode."""
+from ..store.files import OWN_FOLDER, FileId
 
 _OWN_FOLDER = os.fsencode(OWN_FOLDER)
 

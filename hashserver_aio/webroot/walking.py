@@ -16,7 +16,8 @@ from types import TracebackType
 from typing import Self
 
 from ..errors import NoSuchFile
-from .kept import FileId, KeptBack, id_of
+from ..store.files import FileId
+from .kept import KeptBack, id_of
 from .paths import MAX_NAMES
 
 MAX_LINKS = 40

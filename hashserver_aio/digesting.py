@@ -9,9 +9,11 @@ import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from typing import Any, Generic, TypeVar
 
-from .blocks import SHA1_BYTES, BlockDigester, Manifest
+from .blocks import SHA1_BYTES, BlockDigester
+from .checksums import Checksum
 from .errors import Busy, HashserverError
 
 log = logging.getLogger(__name__)
@@ -22,17 +24,25 @@ AT_ONCE = max(1, (os.cpu_count() or 1) // 2)
 MAX_JOBS = 256
 """Under way or waiting. One more is not begun: to whoever asks it looks like one whose turn is far away."""
 
-Work = Callable[["Job"], Awaitable[Manifest]]
+ELSEWHERE_S = 0.25
+"""How often it is looked whether another server has done what it is doing."""
+
+R = TypeVar("R")
+
+Work = Callable[["Job[R]"], Awaitable[R]]
+
+Lock = Callable[[Checksum], Awaitable[Callable[[], None] | None]]
+"""Takes a lock, unless another server has it; what it gives ends that."""
 
 
-class Job:
+class Job(Generic[R]):
     """A thing being digested; `digester`: by what, once its turn has come. Without a task it never does."""
 
     def __init__(self, size: int, block_size: int) -> None:
         self.size = size
         self.block_size = block_size
         self.digester: BlockDigester | None = None
-        self.task: asyncio.Task[Manifest] | None = None
+        self.task: asyncio.Task[R] | None = None
 
     @property
     def block_count(self) -> int:
@@ -49,7 +59,7 @@ class Job:
             return b""
         return self.digester.sha1s[: max(0, self.block_count - 1) * SHA1_BYTES]
 
-    async def wait(self, at_most_s: float) -> Manifest | None:
+    async def wait(self, at_most_s: float) -> R | None:
         """Wait until it is done; None if it is not. Raises: what went wrong; Busy, at the server's end."""
         if self.task is None or not (await asyncio.wait((self.task,), timeout=at_most_s))[0]:
             return None
@@ -61,12 +71,13 @@ class Job:
 class Digesting:
     """The jobs of a process, by what is digested."""
 
-    def __init__(self) -> None:
-        self._jobs: dict[Hashable, Job] = {}
+    def __init__(self, lock: Lock) -> None:
+        self._lock = lock
+        self._jobs: dict[Hashable, Job[Any]] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._is_closed = False
 
-    def job(self, key: Hashable) -> Job | None:
+    def job(self, key: Hashable) -> Job[Any] | None:
         """Find the job that something is digested by."""
         return self._jobs.get(key)
 
@@ -75,7 +86,24 @@ class Digesting:
         """Hold one of the turns; only who has one may read."""
         return self._turns
 
-    def begin(self, key: Hashable, job: Job, work: Work) -> Job:
+    @contextlib.asynccontextmanager
+    async def alone(self, name: Checksum) -> AsyncIterator[None]:
+        """Hold a turn while no other server that shares the lock holds one under this name.
+
+        After that, what it found may be known.
+        """
+        while True:
+            async with self._turns:
+                end = await self._lock(name)
+                if end is not None:
+                    try:
+                        yield
+                        return
+                    finally:
+                        end()
+            await asyncio.sleep(ELSEWHERE_S)
+
+    def begin(self, key: Hashable, job: Job[R], work: Work[R]) -> Job[R]:
         """Begin a job if there is room, of what is not being digested. Raises: Busy, at the end."""
         if self._is_closed:
             raise _stopping()
@@ -85,7 +113,7 @@ class Digesting:
             self._jobs[key] = job
         return job
 
-    async def _run(self, key: Hashable, job: Job, work: Work) -> Manifest:
+    async def _run(self, key: Hashable, job: Job[R], work: Work[R]) -> R:
         try:
             return await work(job)
         finally:
@@ -104,7 +132,7 @@ def _stopping() -> Busy:
     return Busy("the server is stopping")
 
 
-def _hear(task: asyncio.Task[Manifest]) -> None:
+def _hear(task: asyncio.Task[Any]) -> None:
     """Note what went wrong with a job that nobody may wait for any more."""
     error = None if task.cancelled() else task.exception()
     if error is not None:

@@ -12,7 +12,7 @@ import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, closing
 from functools import partial
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from .blobs import Blob
 from .blocks import MAX_BLOCKS, SHA1_BYTES, BlockDigester, Manifest, Proof, Recent, prove
@@ -25,14 +25,13 @@ from .intake import finished
 
 log = logging.getLogger(__name__)
 
+R = TypeVar("R")
+
 SOON_S = 0.25
 """What who may be told only a part waits for the whole: small buffers take less."""
 
 WAIT_S = 20.0
 """What who needs the whole waits for it; then he is told to come again."""
-
-ELSEWHERE_S = 0.25
-"""How often it is looked whether another server has done what it is doing."""
 
 MAX_RECENT_BYTES = 32 * 1024 * 1024
 """Manifests that are kept in memory; a larger one only as long as no other is asked for."""
@@ -45,7 +44,7 @@ MAX_PROVING = 256
 
 
 class Progress(NamedTuple):
-    """How far a buffer's blocks are known: `sha1s` are those of the first ones, packed."""
+    """How far the blocks of a buffer, or file, are known: `sha1s` are those of the first ones, packed."""
 
     size: int
     block_size: int
@@ -60,14 +59,14 @@ class Manifests:
         self._catalogue = buffers.catalogue
         self._block_size = block_size
         self._counts = counts
-        self._digesting = Digesting()
+        self.digesting = Digesting(self._lock)
         self._recent = Recent[Checksum, Manifest](MAX_RECENT_BYTES)
         self._proving = asyncio.Semaphore(PROVING_AT_ONCE)
         self._provers = 0
 
     async def close(self) -> None:
         """Compute no more, and let nobody wait any longer."""
-        await self._digesting.close()
+        await self.digesting.close()
 
     # -- asking ----------------------------------------------------------------------------------
 
@@ -78,13 +77,13 @@ class Manifests:
         """
         found = await self._found(checksum)
         manifest = found if isinstance(found, Manifest) else await found.wait(SOON_S)
-        known = manifest or cast(Job, found)
+        known = manifest or cast(Job[Manifest], found)
         return Progress(known.size, known.block_size, known.sha1s)
 
     async def get(self, checksum: Checksum) -> Manifest:
         """Tell all, after waiting for it. Raises as `progress` does; NotYet, if it takes longer."""
         found = await self._found(checksum)
-        return found if isinstance(found, Manifest) else await _ended(found)
+        return found if isinstance(found, Manifest) else await ended(found)
 
     async def prove(self, checksum: Checksum, leaf: int) -> tuple[Manifest, Proof]:
         """Prove that a leaf is one of a buffer's. Raises as `get` does; BadArgument."""
@@ -101,9 +100,9 @@ class Manifests:
 
     # -- computing -------------------------------------------------------------------------------
 
-    async def _found(self, checksum: Checksum) -> Manifest | Job:
+    async def _found(self, checksum: Checksum) -> Manifest | Job[Manifest]:
         """Find what is known of a buffer that is there, or the job that computes it."""
-        job = self._digesting.job(checksum)
+        job = self.digesting.job(checksum)
         if job is not None:
             return job
         manifest = self._kept(checksum)
@@ -112,7 +111,7 @@ class Manifests:
             return manifest
         size = await self._size(checksum)
         # Somebody else may have begun, or ended, meanwhile.
-        return self._digesting.job(checksum) or self._kept(checksum) or self._begin(checksum, size)
+        return self.digesting.job(checksum) or self._kept(checksum) or self._begin(checksum, size)
 
     def _kept(self, checksum: Checksum) -> Manifest | None:
         manifest = self._recent.get(checksum)
@@ -130,35 +129,24 @@ class Manifests:
                 return blob.size
         return size
 
-    def _begin(self, checksum: Checksum, size: int, *, anew: bool = False) -> Job:
-        job = Job(size, self._block_size)
-        if job.block_count > MAX_BLOCKS:
-            raise BufferTooLarge(
-                f"this buffer has more than {MAX_BLOCKS} blocks of {self._block_size} bytes; "
-                "let the server have a larger --block-size"
-            )
-        return self._digesting.begin(checksum, job, partial(self._compute, checksum, anew))
+    def _begin(self, checksum: Checksum, size: int, *, anew: bool = False) -> Job[Manifest]:
+        job = Job[Manifest](size, self._block_size)
+        check_blocks(job)
+        return self.digesting.begin(checksum, job, partial(self._compute, checksum, anew))
 
-    async def _compute(self, checksum: Checksum, anew: bool, job: Job) -> Manifest:
+    async def _compute(self, checksum: Checksum, anew: bool, job: Job[Manifest]) -> Manifest:
         """Read a buffer when there is a turn, unless another server does: then wait for what it finds."""
-        while True:
-            async with self._digesting.turn:
-                end = await self._turn(checksum)
-                if end is not None:
-                    try:
-                        kept = None if anew else self._kept(checksum)
-                        return kept or await self._digest(checksum, job)
-                    finally:
-                        end()
-            await asyncio.sleep(ELSEWHERE_S)
+        async with self.digesting.alone(checksum):
+            kept = None if anew else self._kept(checksum)
+            return kept or await self._digest(checksum, job)
 
-    async def _turn(self, checksum: Checksum) -> Callable[[], None] | None:
+    async def _lock(self, name: Checksum) -> Callable[[], None] | None:
         store = self._buffers.store
         if store.writable and self._catalogue.is_shared:
-            return await store.turn(checksum)
+            return await store.turn(name)
         return lambda: None  # nobody else would be told what it finds
 
-    async def _digest(self, checksum: Checksum, job: Job) -> Manifest:
+    async def _digest(self, checksum: Checksum, job: Job[Manifest]) -> Manifest:
         def new_digester() -> BlockDigester:
             algorithm = self._buffers.store.format.algorithm
             job.digester = BlockDigester(algorithm, self._block_size, self._counts.hashed)
@@ -175,7 +163,7 @@ class Manifests:
     async def _anew(self, checksum: Checksum, size: int) -> Manifest:
         """Compute a manifest whatever is kept. Raises as `get` does."""
         self._recent.drop(checksum)
-        return await _ended(self._digesting.job(checksum) or self._begin(checksum, size, anew=True))
+        return await ended(self.digesting.job(checksum) or self._begin(checksum, size, anew=True))
 
     # -- proving ---------------------------------------------------------------------------------
 
@@ -212,9 +200,19 @@ async def _passing(pieces: AsyncGenerator[bytes, None], first: int, length: int)
     return bytes(block)
 
 
-async def _ended(job: Job) -> Manifest:
-    manifest = await job.wait(WAIT_S)
-    if manifest is None:
+def check_blocks(job: Job[Any]) -> None:
+    """Raise BufferTooLarge if there are more blocks than are digested."""
+    if job.block_count > MAX_BLOCKS:
+        raise BufferTooLarge(
+            f"this has more than {MAX_BLOCKS} blocks of {job.block_size} bytes; "
+            "let the server have a larger --block-size"
+        )
+
+
+async def ended(job: Job[R]) -> R:
+    """Give what a job found, after waiting for it. Raises: what went wrong; NotYet, if it takes longer."""
+    found = await job.wait(WAIT_S)
+    if found is None:
         done = len(job.sha1s) // SHA1_BYTES
         raise NotYet(f"the blocks are being digested, {done} of {job.block_count} so far; ask again")
-    return manifest
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import io
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +13,8 @@ from aiohttp import ClientResponse
 
 from hashserver_aio.store import Pace, Sink, StoredFile
 from hashserver_aio.store.directory import DirectoryStore
+from hashserver_aio.store.streaming import feed
+from hashserver_aio.store.threads import Threads
 
 from .conftest import Client
 from .trees import leaves_of, mth
@@ -99,6 +102,9 @@ class Turns:
         self.reads: list[str] = []
         self._may = asyncio.Semaphore(0)
         self._read = asyncio.Event()
+        self._hold(monkeypatch)
+
+    def _hold(self, monkeypatch: pytest.MonkeyPatch) -> None:
         ordinary = DirectoryStore.read
         turns = self
 
@@ -124,3 +130,57 @@ class Turns:
         """Let so many more turns be read."""
         for _ in range(turns):
             self._may.release()
+
+
+class FileTurns(Turns):
+    """Lets files of the web-root be read a turn at a time."""
+
+    def _hold(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def held(threads: Threads, pieces: Iterator[bytes], sink: Sink, *, pace: Pace) -> None:
+            async def held_up(size: int) -> None:
+                await self._pace(size)
+                await pace(size)
+
+            self.reads.append("a file")
+            await feed(threads, pieces, sink, pace=held_up)
+
+        monkeypatch.setattr("hashserver_aio.file_manifests.feed", held)
+
+
+def file_manifest_of(path: str, body: bytes, block_size: int = BLOCK) -> dict[str, Any]:
+    """Word what is to be said of a file, but for its ETag."""
+    manifest = manifest_of(body, block_size)
+    return manifest | {"path": path, "digest": manifest.pop("checksum")}
+
+
+def file_status_of(
+    path: str, body: bytes, block_size: int = BLOCK, known: int | None = None
+) -> dict[str, Any]:
+    """Word what `rd-api` says of a file, of which so many blocks are known."""
+    return status_of(body, block_size, known) | {"path": path, "filepath": path}
+
+
+async def file_blocks(client: Client, path: str) -> Any:
+    """Ask for a file's manifest: without its ETag, which must be that of the file."""
+    manifest = await json_of(await client.get(f"/{path}?blocks"))
+    async with client.head(f"/{path}") as head:
+        assert manifest.pop("etag") == head.headers["ETag"]
+    return manifest
+
+
+async def file_asked(client: Client, path: str = "/f?blocks") -> asyncio.Task[tuple[int, Any]]:
+    """Ask for something that is not there yet: status and answer, later."""
+
+    async def ask() -> tuple[int, Any]:
+        async with client.get(path) as answer:
+            return answer.status, await answer.json()
+
+    task = asyncio.create_task(ask())
+    await asyncio.sleep(0.05)
+    return task
+
+
+async def has_file_blocks(client: Client) -> bool:
+    """Tell whether the manifest is there."""
+    async with client.get("/f?blocks") as answer:
+        return answer.status == 200

@@ -38,6 +38,7 @@ ROOMS: tuple[frozenset[str], ...] = (
             "buffers",
             "digesting",
             "manifests",
+            "file_manifests",
         }
     ),
     frozenset({"reading"}),
@@ -140,6 +141,7 @@ def test_faces_are_strangers(face: str) -> None:
         "reading",
         "blocks",
         "manifests",
+        "file_manifests",
         "webroot",
     ],
 )

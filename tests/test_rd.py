@@ -145,7 +145,7 @@ async def test_pending(
     client = await start_client(block_size=65536)
     server = client.server
     assert isinstance(server, TestServer)
-    async with server.app[MANIFESTS]._digesting.turn:  # as long as another buffer has it
+    async with server.app[MANIFESTS].digesting.turn:  # as long as another buffer has it
         process = rd(tmp_path / "here", str(client.make_url(f"/{name_of(BODY)}")))
         assert process.stdout is not None
         while "No new block ready" not in await asyncio.to_thread(process.stdout.readline):

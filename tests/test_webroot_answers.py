@@ -16,7 +16,7 @@ import pytest
 from yarl import URL
 
 from hashserver_aio.server.sendfile import SLICE_BYTES
-from hashserver_aio.server.webroot import files
+from hashserver_aio.server.webroot import validators
 from hashserver_aio.server.webroot.kinds import content_type_of
 
 from .conftest import Client, ClientFactory, ServerFactory
@@ -42,7 +42,7 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take files for settled, though the test has just made them."""
-    monkeypatch.setattr(files, "SETTLED_S", 0.0)
+    monkeypatch.setattr(validators, "SETTLED_S", 0.0)
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ async def test_conditions(web: Client, root: Path) -> None:
 
 async def test_new_file_has_no_lasting_etag(web: Client, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As long as a file may change without its times telling, no two answers are said to be the same."""
-    monkeypatch.setattr(files, "SETTLED_S", 1.0)
+    monkeypatch.setattr(validators, "SETTLED_S", 1.0)
     (root / "new").write_bytes(b"x")
     tags = []
     for _ in range(2):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hashserver_aio import Settings, create_app
-from hashserver_aio.server.webroot import files
+from hashserver_aio.server.webroot import validators
 
 from .conftest import Client, ClientFactory, ServerFactory
 from .programs import tool
@@ -97,7 +97,7 @@ async def test_buffers_go_first(web: Client, root: Path) -> None:
 
 async def test_fast_path_goes_on(web: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside files, buffers are answered as ever, in whatever order both are asked for."""
-    monkeypatch.setattr(files, "SETTLED_S", 0.0)
+    monkeypatch.setattr(validators, "SETTLED_S", 0.0)
     steps = [get(NAME), get("has.txt"), get(NAME), get("nothing"), get(NAME), get("")]
     answers = await conversation(web, steps, warm=NAME)
     assert answers.count(BODY) == 3 and answers.count(b"a file") == 1

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import closing
 
 from aiohttp import web
@@ -18,6 +18,7 @@ from ..catalogue import Catalogue
 from ..catalogue.opening import opened, path_of
 from ..counting import Counts
 from ..fetching import configured_proxy, parse_allowed
+from ..file_manifests import FileManifests
 from ..manifests import Manifests
 from ..reading.apart import Readers
 from ..scrubbing import Scrub
@@ -38,6 +39,7 @@ from .keys import (
     COUNTS,
     FAST_PATH,
     FETCHER,
+    FILE_MANIFESTS,
     MANIFESTS,
     METER,
     READERS,
@@ -107,8 +109,8 @@ def _check_web_root(settings: Settings) -> None:
 
     Raises: CannotStart.
     """
-    with webroot.served(settings) as root:
-        webroot.warn_of_shadowed(root, _tops(_routes(settings)))
+    with webroot.served(settings, _tops(_routes(settings))) as root:
+        webroot.warn_of_shadowed(root)
 
 
 def refuse(settings: Settings) -> Format:
@@ -143,7 +145,8 @@ async def _buffers(app: web.Application) -> AsyncIterator[None]:
             app[METER] = Meter(counts, catalogue, settings)
             app[READINESS] = Readiness(app[BUFFERS], catalogue)
             with (
-                webroot.served(settings) as app[WEB_ROOT],
+                webroot.served(settings, _tops(_routes(settings))) as app[WEB_ROOT],
+                _file_manifests(app) as app[FILE_MANIFESTS],
                 closing(make_fetcher(app[BUFFERS], settings)) as app[FETCHER],
             ):
                 async with _scrubbing(app[BUFFERS], catalogue, settings):
@@ -155,6 +158,19 @@ async def _buffers(app: web.Application) -> AsyncIterator[None]:
     finally:
         if access is not None:
             access.close()
+
+
+@contextlib.contextmanager
+def _file_manifests(app: web.Application) -> Iterator[FileManifests | None]:
+    """Have the manifests of the web-root's files, if there is one."""
+    root, settings = app[WEB_ROOT], app[SETTINGS]
+    if root is None:
+        yield None
+        return
+    digesting = app[MANIFESTS].digesting
+    manifests = FileManifests(root, app[BUFFERS], digesting, settings.block_size, app[COUNTS])
+    with closing(manifests):
+        yield manifests
 
 
 @contextlib.asynccontextmanager

@@ -8,6 +8,7 @@ from ..access import AccessFile
 from ..buffers import Buffers
 from ..counting import Counts
 from ..fetching import Fetcher
+from ..file_manifests import FileManifests
 from ..manifests import Manifests
 from ..reading.apart import Readers
 from ..settings import Settings
@@ -21,6 +22,7 @@ ACCESS: web.AppKey[AccessFile | None] = web.AppKey("ACCESS")
 SETTINGS = web.AppKey("SETTINGS", Settings)
 BUFFERS = web.AppKey("BUFFERS", Buffers)
 MANIFESTS = web.AppKey("MANIFESTS", Manifests)
+FILE_MANIFESTS: web.AppKey[FileManifests | None] = web.AppKey("FILE_MANIFESTS")
 READERS = web.AppKey("READERS", Readers)
 ACTIVITY = web.AppKey("ACTIVITY", Activity)
 COUNTS = web.AppKey("COUNTS", Counts)

@@ -17,11 +17,12 @@ from pathlib import Path
 
 from ..catalogue.opening import away
 from ..catalogue.opening import path_of as catalogue_of
+from ..checksums import is_checksum
 from ..errors import Busy, CannotStart, NoSuchFile
 from ..settings import Settings
-from ..store.files import OWN_FOLDER, Identity
+from ..store.files import OWN_FOLDER, FileId, Identity
 from ..store.threads import finished
-from .kept import KeptBack
+from .kept import KeptBack, id_of
 from .listing import Listing, listed
 from .paths import WebPath
 from .walking import Walk
@@ -57,6 +58,15 @@ class WebFile:
         """The way from the root, as Python writes names of files."""
         return os.fsdecode(b"/".join(self.names))
 
+    @property
+    def id(self) -> FileId:
+        """Which file it is, whatever path led to it."""
+        return id_of(os.fstat(self.file.fileno()))
+
+    def is_same(self) -> bool:
+        """Tell whether nothing about it has changed since it was opened: neither content nor place."""
+        return Identity.of(os.fstat(self.file.fileno())) == self.identity
+
     def is_still(self) -> bool:
         """Tell whether nobody has written to it since it was opened.
 
@@ -69,8 +79,12 @@ class WebFile:
 class WebRoot:
     """A folder whose files are served."""
 
-    def __init__(self, root: Path, settings: Settings) -> None:
-        """Raises: CannotStart, if it can't be served."""
+    def __init__(self, root: Path, settings: Settings, taken: Iterable[str] = ()) -> None:
+        """`taken`: names at the top that mean something else, as checksums do.
+
+        Raises: CannotStart, if it can't be served.
+        """
+        self._taken = frozenset(os.fsencode(name) for name in taken)
         self._root = os.fsencode(os.path.abspath(root))
         self._roots = tuple({self._root, os.path.realpath(self._root)})
         self._stores = (settings.directory, *settings.extra_dirs)
@@ -119,9 +133,11 @@ class WebRoot:
         finally:
             self._listings -= 1
 
-    def shadowed(self, names: Iterable[str]) -> list[str]:
-        """Tell which of some names there are at the top."""
-        return sorted(name for name in names if os.path.lexists(os.path.join(self._root, os.fsencode(name))))
+    def shadowed(self) -> list[str]:
+        """Tell which of the names that are taken there are at the top."""
+        return sorted(
+            os.fsdecode(name) for name in self._taken if os.path.lexists(os.path.join(self._root, name))
+        )
 
     def close(self) -> None:
         """Wait for what is under way."""
@@ -144,6 +160,8 @@ class WebRoot:
         return Walk(self._root, self._roots, kept)
 
     def _find(self, path: WebPath) -> WebFile | None:
+        if path.names and (path.names[0] in self._taken or _is_buffer(path.names[0])):
+            raise NoSuchFile
         with _absence(), self._walk() as walk:
             if walk.go(path.names) is not None:
                 if path.is_folder:
@@ -166,6 +184,10 @@ class WebRoot:
         with suppress(NoSuchFile), _absence(), self._walk() as walk:
             return walk.go(names) or os.fstat(walk.folder.descriptor)
         return None
+
+
+def _is_buffer(name: bytes) -> bool:
+    return is_checksum(name.decode("latin-1").lower())
 
 
 @contextmanager

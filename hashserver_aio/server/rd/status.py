@@ -6,17 +6,19 @@ What is not known yet is `pending`: the client asks again.
 from __future__ import annotations
 
 import json
+from contextlib import closing
 
 from aiohttp import web
 
 from ...access import Permission
 from ...blocks import SHA1_BYTES
-from ...checksums import parse_checksum
+from ...checksums import is_checksum, parse_checksum
 from ...manifests import Progress
+from ...webroot import parse_path
 from ..access import guarded
-from ..keys import MANIFESTS
+from ..keys import FILE_MANIFESTS, MANIFESTS, WEB_ROOT
+from ..manifest_text import hexadecimal, worded
 from ..words import UNCACHED
-from .packed import hexadecimal, worded
 from .words import ABOUT, BASE, path_of
 
 PENDING = "pending"
@@ -33,11 +35,23 @@ async def about(request: web.Request) -> web.Response:
 
 
 async def status(request: web.Request) -> web.Response:
-    """Tell of a buffer how long it is, and what its blocks hash to."""
+    """Tell of a buffer, or a file, how long it is, and what its blocks hash to."""
     path = path_of(request)
-    checksum = parse_checksum(path)
-    progress = await request.app[MANIFESTS].progress(checksum)
-    return web.json_response(text=await _text(path, checksum, progress), headers=UNCACHED)
+    if is_checksum(path.lower()) or request.app[WEB_ROOT] is None:
+        checksum = parse_checksum(path)
+        text = await _text(path, checksum, await request.app[MANIFESTS].progress(checksum))
+    else:
+        text = await _of_file(request)
+    return web.json_response(text=text, headers=UNCACHED)
+
+
+async def _of_file(request: web.Request) -> str:
+    """Tell it of the file that a GET of the same path, without what this face adds, would send."""
+    root, manifests = request.app[WEB_ROOT], request.app[FILE_MANIFESTS]
+    assert root is not None and manifests is not None
+    path = parse_path(request.rel_url.raw_path.split("/", 2)[2])
+    with closing((opened := await root.open(path)).file):
+        return await _text(path.shown, path.shown, await manifests.progress(opened))
 
 
 async def _text(path: str, filepath: str, progress: Progress) -> str:

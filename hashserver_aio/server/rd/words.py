@@ -42,7 +42,7 @@ class RdWords:
     def refusal(self, request: web.Request, error: e.HashserverError, status: HTTPStatus) -> web.Response:
         """Word an error of ours."""
         message = str(error)
-        if isinstance(error, e.BufferNotFound | e.BadChecksum):
+        if isinstance(error, e.BufferNotFound | e.BadChecksum | e.NoSuchFile):
             message = f"getFileStatus on {path_of(request)[:ECHOED]} failed"
         if status not in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
             status = HTTPStatus.OK

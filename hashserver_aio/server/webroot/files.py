@@ -7,7 +7,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterable
-from hashlib import sha256
+from contextlib import closing
 from http import HTTPStatus
 from urllib.parse import parse_qs
 
@@ -16,19 +16,18 @@ from aiohttp import web
 from ...access import Permission
 from ...errors import FileChanged, NoSuchFile
 from ...webroot import WebFile, WebPath, WebRoot, parse_path, reference
-from ..access import guarded, is_public
+from ..access import guarded
 from ..dates import http_date
 from ..keys import WEB_ROOT
 from ..representation import Representation
 from ..send import answer
+from .blocks import LINK, asks_for_blocks, blocks
 from .kinds import content_type_of, sandbox
 from .pages import html_page, json_page
+from .validators import cache_control, lasting_etag
 
 PATH = "/{path}"
 """What the route is called, once what it may not match is left away."""
-
-SETTLED_S = 1.0
-"""A file that was changed less than that ago may change again without its times telling."""
 
 PAGE_HEADERS = {
     "Vary": "Accept",
@@ -49,25 +48,27 @@ async def get_file(request: web.Request) -> web.StreamResponse:
         raise NoSuchFile
     path = parse_path(request.rel_url.raw_path)
     opened = await root.find(path)
+    if opened is None and asks_for_blocks(request):
+        raise NoSuchFile  # a folder has none
     if opened is None:
         return await _list(request, root, path) if path.is_folder else _to_folder(request, path)
-    try:
+    with closing(opened.file):
+        if asks_for_blocks(request):
+            return await blocks(request, opened)
         return await answer(request, _of_file(request, opened))
-    finally:
-        opened.file.close()
 
 
 def _of_file(request: web.Request, opened: WebFile) -> Representation:
-    etag = etag_of(opened)
+    etag = lasting_etag(opened) or secrets.token_hex(16)
     # A file from the future was last modified now, at the latest (RFC 9110 section 8.8.2.1).
     modified_s = min(opened.identity.modified_s, time.time())
     content_type = content_type_of(opened.names[-1])
     shared = {
         "ETag": f'"{etag}"',
         "Last-Modified": http_date(modified_s),
-        "Cache-Control": _cache_control(request),
+        "Cache-Control": cache_control(request),
     }
-    headers = {"Content-Type": content_type, "Accept-Ranges": "bytes"}
+    headers = {"Content-Type": content_type, "Accept-Ranges": "bytes", "Link": LINK}
     return Representation(
         etag=etag,
         modified_s=modified_s,
@@ -81,23 +82,11 @@ def _of_file(request: web.Request, opened: WebFile) -> Representation:
     )
 
 
-def etag_of(opened: WebFile) -> str:
-    """Name what a file holds now; each time anew as long as it may change without being noticed."""
-    if opened.identity.age_s < SETTLED_S:
-        return secrets.token_hex(16)
-    return sha256(repr(tuple(opened.identity)).encode()).hexdigest()[:32]
-
-
-def _cache_control(request: web.Request) -> str:
-    """A file may change at any time: caches ask before they use what they keep."""
-    return "no-cache" if is_public(request) else "private, no-cache"
-
-
 def _to_folder(request: web.Request, path: WebPath) -> web.Response:
     """Send who asks for a folder to its slash, from which relative links lead into it."""
     headers = {
         "Location": reference(path.names[-1], is_folder=True),
-        "Cache-Control": _cache_control(request),
+        "Cache-Control": cache_control(request),
     }
     return web.Response(status=HTTPStatus.FOUND, headers=headers)
 
@@ -107,7 +96,7 @@ async def _list(request: web.Request, root: WebRoot, path: WebPath) -> web.Respo
     listing = await root.listing(path, after.encode("utf-8", "surrogateescape"))
     word, content_type = (json_page, "application/json") if _wants_json(request) else (html_page, "text/html")
     text = await asyncio.to_thread(word, path, listing)
-    headers = PAGE_HEADERS | {"Cache-Control": _cache_control(request)}
+    headers = PAGE_HEADERS | {"Cache-Control": cache_control(request)}
     return web.Response(text=text, content_type=content_type, charset="utf-8", headers=headers)
 
 

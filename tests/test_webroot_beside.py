@@ -151,11 +151,20 @@ async def test_who_may_read(start_client: ClientFactory, root: Path, tmp_path: P
         -1
     ]
     client = await start_client(web_root=root, auth_file=access)
-    for path in ("/has.txt", "/", "/nothing", "/../x", "/.hid"):
+    for path in (
+        "/has.txt",
+        "/",
+        "/nothing",
+        "/../x",
+        "/.hid",
+        "/has.txt?blocks",
+        "/rd/has.txt",
+        "/rd/nothing",
+    ):
         async with client.get(path) as answer:
             assert answer.status == 401
             assert b"a file" not in await answer.read()
-    for path in ("/has.txt", "/"):
+    for path in ("/has.txt", "/", "/has.txt?blocks"):
         async with client.get(path, headers={"X-API-KEY": key}) as answer:
             assert (answer.status, answer.headers["Cache-Control"]) == (200, "private, no-cache")
 

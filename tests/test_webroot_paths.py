@@ -13,6 +13,7 @@ from .conftest import Client, ClientFactory
 from .wire import Wire, body_of, get, status_of
 
 SECRET = b"nobody's business"
+DIGEST = hashlib.sha1(SECRET).hexdigest().encode()
 
 NAMES = {
     "plain": b"a.txt",
@@ -73,6 +74,13 @@ async def ask(client: Client, target: str, *headers: str) -> bytes:
         wire.transport.abort()
 
 
+async def is_hidden(client: Client, target: str) -> bool:
+    """Tell whether there is nothing to be had of a file, neither its bytes nor what they hash to."""
+    answers = [await ask(client, target + query) for query in ("", "?blocks")]
+    told = await ask(client, f"rd/{target}")
+    return [status_of(answer) for answer in answers] == [404, 404] and b'{"ok": false' in told
+
+
 @pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
 @pytest.mark.parametrize("folder", [b"", b"sub/", "grün ö/".encode()])
 async def test_names(web: Client, root: Path, name: bytes, folder: bytes) -> None:
@@ -102,11 +110,47 @@ async def test_traversal(web: Client, tmp_path: Path, up: str) -> None:
         for begin in ("", "sub/", "/", "a.txt/"):
             for target in ("secret", str(tmp_path)[1:] + "/secret"):
                 path = begin + (up + slash) * (begin.count("/") + 1) + target
-                answer = await wire.ask(get(path))
-                assert SECRET not in answer
-                assert status_of(answer) in (400, 404), (path, answer)
-                assert body_of(answer).startswith(b'{"message"')
+                for query in ("", "?blocks"):
+                    answer = await wire.ask(get(path + query))
+                    assert SECRET not in answer
+                    assert status_of(answer) in (400, 404), (path, answer)
+                    assert body_of(answer).startswith(b'{"message"')
     wire.transport.abort()
+
+
+@pytest.mark.parametrize("up", UP)
+async def test_traversal_by_rd(web: Client, tmp_path: Path, up: str) -> None:
+    """Nor do they under /rd/: there is no such file, or no such path, and no word of what lies around."""
+    wire = await Wire.to(web)
+    for slash in SLASHES:
+        for begin in ("rd/", "rd/sub/", "rd//", "rd/a.txt/", "rd%2f", "%72d/", "rd/rd/", "sub/../rd/"):
+            for target in ("secret", "www-secret", str(tmp_path)[1:] + "/secret"):
+                path = begin + (up + slash) * begin.count("/") + target
+                answer = await wire.ask(get(path))
+                told = body_of(answer)
+                assert b'"ok": true' not in told and DIGEST not in told, (path, answer)
+                assert (status_of(answer), told[:12]) == (200, b'{"ok": false') or (
+                    status_of(answer) in (400, 404) and told.startswith(b'{"message"')
+                ), (path, answer)
+                assert status_of(answer) != 200 or b'"filepath": ""' in told
+    wire.transport.abort()
+
+
+async def test_what_rd_tells(web: Client, root: Path, tmp_path: Path) -> None:
+    """Of no file is told where it lies, neither of one that there is nor of one that there is not."""
+    (root / "sub" / "to").symlink_to(root / "a.txt")
+    for target in (
+        "rd/a.txt",
+        "rd/sub/to",
+        "a.txt?blocks",
+        "rd/sub",
+        "rd/nothing",
+        "nothing?blocks",
+        "rd/%00",
+    ):
+        told = await ask(web, target)
+        assert str(tmp_path).encode() not in told and b"www" not in told and b"..." not in told
+    assert b'"filepath": "sub/to"' in await ask(web, "rd/sub/to")
 
 
 @pytest.mark.parametrize(
@@ -158,9 +202,11 @@ async def test_dot_files(start_client: ClientFactory, root: Path, names: list[st
     target = "/".join(names)
     for settings, status in (({}, 404), ({"dot_files": True}, 200)):
         client = await start_client(web_root=root, **settings)
-        assert status_of(await ask(client, target)) == status
         encoded = target.replace(".", "%2e")
-        assert status_of(await ask(client, encoded)) == status
+        for asked in (target, encoded, f"{target}?blocks", f"{encoded}?blocks"):
+            assert status_of(await ask(client, asked)) == status
+        for asked in (target, encoded):
+            assert (b'"ok": true' in await ask(client, f"rd/{asked}")) == (status == 200)
         listed = await ask(client, "", "Accept: application/json")
         assert (names[0].encode() in listed) == (status == 200 or not names[0].startswith("."))
 
@@ -172,7 +218,7 @@ async def test_folder_of_another_store(start_client: ClientFactory, root: Path) 
     (root / "to").symlink_to("sub/.hashserver-aio")
     client = await start_client(web_root=root, dot_files=True)
     for target in ("sub/.hashserver-aio/format", "to/format", "sub/%2ehashserver%2daio/format"):
-        assert status_of(await ask(client, target)) == 404
+        assert await is_hidden(client, target)
     assert b"hashserver-aio" not in body_of(await ask(client, "sub/", "Accept: application/json"))
 
 
@@ -207,8 +253,8 @@ async def test_our_own(start_client: ClientFactory, root: Path, where: str) -> N
             for target in (beyond + below, f"sub/to/{below}", below):
                 answer = await ask(client, target)
                 is_buffer = target == name or len(target) == 64
-                assert status_of(answer) == (200 if is_buffer else 404), (target, answer)
-    assert status_of(await ask(client, "own/format")) == 404
+                assert status_of(answer) == 200 if is_buffer else await is_hidden(client, target), target
+    assert await is_hidden(client, "own/format")
     assert body_of(await ask(client, "sub/hard")) == b"a buffer"  # somebody gave it another name
     assert body_of(await ask(client, "a.txt")) == b"seen"
     for folder in ("", "sub/to/", f"sub/to/{name[:2]}/"):
@@ -239,14 +285,14 @@ async def test_secrets(start_client: ClientFactory, root: Path, monkeypatch: pyt
     names = [name for known in files for name in (f"sub/{known}", f"soft-{known}", f"hard-{known}")]
     for target in (*names, *(f"sub/{name}" for name in beside)):
         assert (root / target).exists(), target
-        assert status_of(await ask(client, target)) == 404, target
+        assert await is_hidden(client, target), target
     assert body_of(await ask(client, "sub/keys.pem")) == b"seen"
     monkeypatch.setenv("HOME", str(root))
     (root / ".local/state/hashserver-aio").mkdir(parents=True)
     (root / ".local/state/hashserver-aio/x.sqlite").write_bytes(SECRET)
     further = await start_client(web_root=root, dot_files=True)
-    assert status_of(await ask(further, ".local/state/hashserver-aio/x.sqlite")) == 404
+    assert await is_hidden(further, ".local/state/hashserver-aio/x.sqlite")
     files["key.pem"].rename(root / "moved")
     (root / "sub" / "new").write_text("renewed")
     (root / "sub" / "new").rename(files["key.pem"])
-    assert status_of(await ask(client, "sub/key.pem")) == 404
+    assert await is_hidden(client, "sub/key.pem")

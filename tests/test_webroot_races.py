@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -10,9 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from hashserver_aio import file_manifests
+
 from .conftest import ClientFactory
 from .surroundings import INSIDE, OUTSIDE, root_amid_others
 from .wire import Wire, body_of, get, status_of
+
+OUTSIDE_DIGESTS = [
+    getattr(hashlib, name)(OUTSIDE).hexdigest().encode() for name in ("sha1", "sha3_256", "sha256")
+]
 
 SWAPS = 20_000
 """So often at least is something swapped while requests are made."""
@@ -100,8 +107,11 @@ def swapping(swap: Callable[[], None]) -> Iterator[Callable[[], int]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", RACES)
-async def test_swapped_while_served(start_client: ClientFactory, root: Path, path: str) -> None:
-    """Never a byte from outside, however often a link is swapped between two looks at it."""
+async def test_swapped_while_served(
+    start_client: ClientFactory, root: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never a byte from outside, nor a digest of one, however often a link is swapped between two looks."""
+    monkeypatch.setattr(file_manifests, "SETTLED_S", -1e9)  # or who asks waits a second
     swap = RACES[path](root)
     swap()
     client = await start_client(directory=root.parent / "other", web_root=root, writable=False)
@@ -113,6 +123,9 @@ async def test_swapped_while_served(start_client: ClientFactory, root: Path, pat
             seen[status_of(answer)] = seen.get(status_of(answer), 0) + 1
             assert OUTSIDE not in answer
             assert status_of(answer) == 404 or body_of(answer) == INSIDE
+            for target in (f"rd/{path}", f"{path}?blocks"):
+                told = await wire.ask(get(target))
+                assert not any(digest in told for digest in OUTSIDE_DIGESTS)
         assert swaps() >= SWAPS
     wire.transport.abort()
     assert sum(seen.values()) > 50

@@ -17,6 +17,7 @@ from .conftest import Client, ClientFactory
 from .manifests import (
     BLOCK,
     FileTurns,
+    blocks,
     file_blocks,
     file_manifest_of,
     file_status_of,
@@ -158,6 +159,7 @@ async def test_other_queries(web: Client, root: Path, query: str) -> None:
 async def test_buffers_and_ours_go_first(web: Client, root: Path) -> None:
     """What static hosting has as a buffer, or as a path of ours, is no file here either."""
     name = await stored(web, BODY)
+    await blocks(web, name)
     for taken in (name, "ab" * 32, "has", "rd"):
         (root / taken).write_bytes(b"a file")
     assert await status(web, name) == status_of(BODY)
@@ -165,6 +167,7 @@ async def test_buffers_and_ours_go_first(web: Client, root: Path) -> None:
     for path in ("ab" * 32, "AB" * 32, "has", "rd", "ha%73", f"{name}/x"):
         assert not (await json_of(await web.get(URL(f"/rd/{path}", encoded=True))))["ok"], path
     (root / "sub" / name).write_bytes(b"a file")
+    await file_blocks(web, f"sub/{name}")
     assert await status(web, f"sub/{name}") == file_status_of(f"sub/{name}", b"a file")
 
 

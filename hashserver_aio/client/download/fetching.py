@@ -70,7 +70,7 @@ class Fetching:
         self._slots = slots
         self._moved = moved
         self._begun: dict[int, _Begun] = {}
-        self._buffers: list[bytearray] = []  # used again: fresh memory costs a third of all
+        self._buffers: list[bytearray] = []  # used again: fresh memory costs time
         self._shunned: dict[int, set[Source]] = {}
         self._wrong: dict[int, int] = {}
         self._slow: dict[int, int] = {}

@@ -25,6 +25,9 @@ VERSION = 1
 THREADS = 3
 """Two hash what comes, one reads it back."""
 
+WRITE_BYTES = 256 * 1024
+"""Longer writes get larger pages of the kernel, in memory that it has not used before: three times its time."""
+
 _CLAIM = re.compile(r"(\d{1,9}) ([0-9a-f]{40})")
 
 LONG_NAME = 200
@@ -147,7 +150,7 @@ class Part:
     def _write(self, first: int, data: bytes | memoryview) -> None:
         view = memoryview(data)
         while view:
-            count = os.pwrite(self._file, view, first)
+            count = os.pwrite(self._file, view[:WRITE_BYTES], first)
             first, view = first + count, view[count:]
 
     def _claimed(self) -> tuple[int, dict[int, bytes]] | None:

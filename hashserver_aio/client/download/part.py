@@ -26,7 +26,7 @@ THREADS = 3
 """Two hash what comes, one reads it back."""
 
 WRITE_BYTES = 256 * 1024
-"""Longer writes get larger pages of the kernel, in memory that it has not used before: three times its time."""
+"""Longer writes get larger pages of the kernel, of memory that it has not used yet: three times its time."""
 
 _CLAIM = re.compile(r"(\d{1,9}) ([0-9a-f]{40})")
 

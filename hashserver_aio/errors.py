@@ -109,10 +109,10 @@ class NoSuchFile(HashserverError):
 
 
 class FileChanged(HashserverError):
-    """A file of the web-root was written to while it was read."""
+    """A file of a web-root was written to, or replaced, while it was read."""
 
-    def __init__(self) -> None:
-        super().__init__("the file is being written to; try again")
+    def __init__(self, message: str = "the file is being written to; try again") -> None:
+        super().__init__(message)
 
 
 class BufferCorrupt(HashserverError):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hashserver_aio import Client
-from hashserver_aio.client.download import ranges, running
+from hashserver_aio.client.download import ranges
 from hashserver_aio.client.downloads import filename_of
 from hashserver_aio.errors import (
     BadAnswer,
@@ -36,7 +36,6 @@ NAME = name(LONG)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Little is enough to need many requests, and nobody pauses."""
     monkeypatch.setattr(ranges, "FIRST_BYTES", BLOCK)
-    monkeypatch.setattr(running, "FIRST_BYTES", BLOCK)
     shorten_pauses(monkeypatch)
 
 

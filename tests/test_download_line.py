@@ -28,8 +28,7 @@ AT_ONCE = 8
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Little is enough to need many requests, and nobody pauses."""
     monkeypatch.setattr("hashserver_aio.client.download.blocks.STRETCH_BYTES", STRETCH * BLOCK)
-    for room in ("ranges", "running"):
-        monkeypatch.setattr(f"hashserver_aio.client.download.{room}.FIRST_BYTES", BLOCK)
+    monkeypatch.setattr("hashserver_aio.client.download.ranges.FIRST_BYTES", BLOCK)
     shorten_pauses(monkeypatch)
 
 

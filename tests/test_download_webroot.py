@@ -27,8 +27,7 @@ LONG = random.Random(9).randbytes(40 * BLOCK + 5)
 def pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody pauses."""
     shorten_pauses(monkeypatch)
-    for room in ("ranges", "running"):
-        monkeypatch.setattr(f"hashserver_aio.client.download.{room}.FIRST_BYTES", BLOCK)
+    monkeypatch.setattr("hashserver_aio.client.download.ranges.FIRST_BYTES", BLOCK)
 
 
 @pytest.fixture

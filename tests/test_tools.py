@@ -185,8 +185,8 @@ def test_ls(tool: Tool, server: RunningServer, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    ["put", "get", "has", f"get {ABSENT} {ABSENT} -o /nowhere", f"get {ABSENT} -o - --json", "put x --jobs 0",
-     "has x --url ftp://host", "ls --offset -1", "has x --url nonsense"],
+    ["put", "get", "has", f"get {ABSENT} {'cd' * 32} -o /dev/null", f"get {ABSENT} -o - --json",
+     "put x --jobs 0", "has x --url ftp://host", "ls --offset -1", "has x --url nonsense"],
 )  # fmt: skip
 def test_wrong_usage(arguments: str) -> None:
     """What makes no sense ends with 2, before anybody is asked."""

@@ -73,7 +73,10 @@ async def test_many(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (["http://host/a", "-o", "-"], "-o FILE"),
-        (["http://host/a", "http://host/b", "-o", "file"], "is no folder"),
+        (["http://host/a", "http://host/b", "-o", "/dev/null"], "is no folder"),
+        (["http://host/a", "http://other/a", "-o", "."], "would be the same file"),
+        (["12ab.."], "neither a checksum"),
+        (["http://host/a#sha256=12"], "is no sha-256"),
         (["http://host/a", "--workers", "0"], "--workers"),
         (["http://host/a", "--mirror", "elsewhere"], "http://"),
     ],

@@ -13,11 +13,19 @@ import click
 from ..client import Client
 from ..client.downloads import filename_of, is_url
 from ..client.together import all_of
-from ..errors import BadChecksum, BufferNotFound, Busy, ChecksumMismatch, HashserverError
+from ..errors import (
+    BadChecksum,
+    BufferNotFound,
+    Busy,
+    ChecksumMismatch,
+    HashserverError,
+    NoSpace,
+    NotPermitted,
+)
 from .remote import Bar, algorithm_of, connect, json_option, names_argument, run, sha256_option, url_option
 from .values import FILE
 
-OF_ONE = (BufferNotFound, ChecksumMismatch, BadChecksum, Busy)
+OF_ONE = BufferNotFound | ChecksumMismatch | BadChecksum | Busy | NoSpace | NotPermitted
 """What is said of one buffer, and does not keep the others. Of a URL everything is."""
 
 MAX_WORKERS = 32
@@ -31,9 +39,20 @@ class Asked:
     """How files are to be saved."""
 
     output: Path
+    is_folder: bool
     algorithm: str | None
     workers: int
     as_json: bool
+
+    def path(self, name: str) -> Path:
+        """Say where a file goes. Raises: UsageError."""
+        try:
+            filename = filename_of(name)
+        except BadChecksum:
+            raise click.UsageError(f"{name!r} is neither a checksum (64 digits) nor a URL.") from None
+        except HashserverError as error:
+            raise click.UsageError(f"{name}: {error}") from None
+        return self.output / filename if self.is_folder else self.output
 
 
 @click.command()
@@ -43,7 +62,7 @@ class Asked:
     "--output",
     type=FILE,
     default=Path("."),
-    help="A folder, or a file for one of them; - for stdout. [default: .]",
+    help="A folder, or a file for one of them; of a CHECKSUM also -, stdout. [default: .]",
 )
 @click.option(
     "--workers",
@@ -94,9 +113,11 @@ def get(
             raise click.UsageError("URLs are saved as files: say -o FILE.")
         run(_print(names, by_sha256, url))
         return
-    if len(names) > 1 and not output.is_dir():
-        raise click.UsageError(f"{output} is no folder, which several files need.")
-    asked = Asked(output, algorithm_of(by_sha256), workers, as_json)
+    names = tuple(dict.fromkeys(name if is_url(name) else name.lower() for name in names))
+    if len(names) > 1:
+        _make_folder(output)
+    asked = Asked(output, output.is_dir(), algorithm_of(by_sha256), workers, as_json)
+    _check_paths(names, asked)
     run(_save(names, asked, connect(url, mirrors=mirrors, transfers=workers)))
 
 
@@ -122,30 +143,62 @@ async def _print(names: tuple[str, ...], by_sha256: bool, url: str) -> bool:
 
 
 async def _save(names: tuple[str, ...], asked: Asked, client: Client) -> bool:
-    is_folder = await asyncio.to_thread(asked.output.is_dir)
-    failures, turns = 0, asyncio.Semaphore(AT_ONCE)
+    paths = {name: asked.path(name) for name in names}
+    waiting, failures = iter(paths.items()), 0
 
-    async def save(bar: Bar, name: str) -> None:
+    async def save(bar: Bar) -> None:
         nonlocal failures
-        async with turns:
+        for name, path in waiting:
             try:
-                path = asked.output / filename_of(name) if is_folder else asked.output
                 size = await client.download(
                     name, path, algorithm=asked.algorithm, workers=asked.workers, progress=bar.part()
                 )
-            except HashserverError as error:
-                if not isinstance(error, OF_ONE) and not is_url(name):
+            except (HashserverError, OSError) as error:
+                if not _is_of_one(error, name):
                     raise
                 failures += 1
-                _tell(bar, {"name": name, "error": str(error)}, str(error), asked.as_json, is_error=True)
+                text = _worded(error, name)
+                _tell(bar, {"name": name, "error": text}, text, asked.as_json, is_error=True)
             else:
                 told = {"name": name, "path": str(path), "size": size}
                 _tell(bar, told, f"{name}  {path}", asked.as_json)
 
     async with client:
         with Bar(names[0].rpartition("/")[2][:20] if len(names) == 1 else f"{len(names)} files") as bar:
-            await all_of(save(bar, name) for name in names)
+            await all_of(save(bar) for _ in range(AT_ONCE))
     return not failures
+
+
+def _is_of_one(error: Exception, name: str) -> bool:
+    """Tell whether what went wrong with a file does not keep the others."""
+    return isinstance(error, OSError | OF_ONE) or is_url(name)
+
+
+def _worded(error: Exception, name: str) -> str:
+    """Say of which file it is."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        text = f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return text if name.lower() in text.lower() else f"{name}: {text}"
+
+
+def _make_folder(output: Path) -> None:
+    """Raises: UsageError, if it can't be one."""
+    try:
+        output.mkdir(exist_ok=True)
+    except OSError as error:
+        raise click.UsageError(
+            f"{output} is no folder, which several files need: {error.strerror}."
+        ) from None
+
+
+def _check_paths(names: tuple[str, ...], asked: Asked) -> None:
+    """Raises: UsageError, if two of them would be saved as the same file."""
+    paths: dict[Path, str] = {}
+    for name in names:
+        other = paths.setdefault(asked.path(name), name)
+        if other != name:
+            raise click.UsageError(f"{other} and {name} would be the same file, {asked.path(name)}.")
 
 
 def _tell(bar: Bar, told: dict[str, object], line: str, as_json: bool, *, is_error: bool = False) -> None:

@@ -5,12 +5,13 @@ Credentials go to the client's own server; to others, those that stand in their 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
 from yarl import URL
 
-from ..checksums import Algorithm, Checksum
+from ..checksums import Algorithm, Checksum, parse_checksum
 from ..errors import BadAnswer, BadArgument, BufferNotFound, ServerTrouble
 from .bodies import Progress
 from .download import Address, Download, Source, Target, Whole, of_name, parse_address
@@ -26,8 +27,8 @@ def is_url(text: str) -> bool:
 
 
 def filename_of(text: str) -> str:
-    """Tell what a file is called that a name or a URL stands for. Raises: BadArgument."""
-    return parse_address(text).filename if is_url(text) else text.lower()
+    """Tell what a file is called that a name or a URL stands for. Raises: BadArgument, BadChecksum."""
+    return parse_address(text).filename if is_url(text) else parse_checksum(text)
 
 
 class Downloads:
@@ -37,7 +38,9 @@ class Downloads:
         """Raises: BadArgument, of a mirror."""
         self._transport = transport
         self._names = names
-        self._mirrors = [(URL(mirror), transport.to(mirror)) for mirror in mirrors]
+        self._slots = asyncio.Semaphore(transport.conduct.transfers)
+        others = [(transport.to(mirror), mirror) for mirror in mirrors]
+        self._mirrors = [(URL(mirror), other) for other, mirror in others]
 
     async def target(self, wanted: str, algorithm: str | None) -> Target:
         """Find out what a name or a URL stands for. Raises: BadChecksum, BadArgument, ServerUnreachable."""
@@ -47,9 +50,9 @@ class Downloads:
         self, target: Target, path: Path, workers: int, limit_bytes: int | None, progress: Progress | None
     ) -> int:
         """Save it: its size. Raises: as `Download.run`."""
-        slots = self._transport.downloads
-        download = Download(target, path, workers=workers, slots=slots, progress=progress)
-        return await download.run(limit_bytes)
+        download = Download(target, path, workers=workers, slots=self._slots, progress=progress)
+        async with self._transport.downloads:
+            return await download.run(limit_bytes)
 
     async def _of_name(self, name: str, algorithm: str | None) -> Target:
         named = [self._names, *(Names(mirror, None) for _, mirror in self._mirrors)]
@@ -66,9 +69,10 @@ class Downloads:
     async def _of_url(self, text: str) -> Target:
         address = parse_address(text)
         whole = address.whole or await self._named(address)
-        source = Source(self._transport.to(address.server), address.path)
+        query = f"?{address.query}" if address.query else ""
+        source = Source(self._transport.to(address.server), address.path + query)
         mirrors = (self._mirrored(url, mirror, address) for url, mirror in self._mirrors)
-        what = str(whole) if whole is not None else f"{address.server}{address.path}"
+        what = str(whole) if whole is not None else address.shown
         return Target(what, address.filename, whole, (source, *mirrors))
 
     async def _named(self, address: Address) -> Whole | None:
@@ -82,13 +86,16 @@ class Downloads:
             algorithm = await Names(self._transport.to(f"{address.server}{above}"), None).own()
         except (BadAnswer, BufferNotFound):
             raise BadArgument(
-                f"{address.server} does not say which hash {address.checksum} is: "
+                f"nobody says which hash the name of {address.shown} is: "
                 "end the URL in #sha3-256=..., or #sha256=..."
             ) from None
         return Whole(algorithm, address.checksum)
 
     def _mirrored(self, url: URL, mirror: Transport, address: Address) -> Source:
-        """Say where a mirror has a file: there as here, unless the URL of the mirror is the file's."""
+        """Say where a mirror has a file: there as here, unless the URL of the mirror is the file's.
+
+        The query of a URL is for its own server: it may be a secret.
+        """
         if url.raw_path.rpartition("/")[2] == address.path.rpartition("/")[2]:
             return Source(self._transport.to(str(url.with_path("/"))), url.raw_path)
         return Source(mirror, address.path)

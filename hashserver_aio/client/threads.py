@@ -17,7 +17,14 @@ T = TypeVar("T")
 async def in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Do something in a thread, to its end. Raises: what it raises."""
     loop = asyncio.get_running_loop()
-    job = loop.run_in_executor(None, lambda: work(*args, **kwargs))  # no task: those end with the loop
+    return await ended(loop.run_in_executor(None, lambda: work(*args, **kwargs)))
+
+
+async def ended(job: asyncio.Future[T]) -> T:
+    """Wait for what a thread does; whoever is cancelled meanwhile is told so when it has ended.
+
+    It is no task, as those end with the loop. Raises: what it raises.
+    """
     cancelled: asyncio.CancelledError | None = None
     while not job.done():
         try:

@@ -100,7 +100,14 @@ class Transport:
         await self._sessions.close()
 
     async def call(
-        self, method: str, path: str, *, is_safe: bool = True, accepts: tuple[int, ...] = (), **more: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        is_safe: bool = True,
+        accepts: tuple[int, ...] = (),
+        limit_bytes: int = MAX_ANSWER_BYTES,
+        **more: Any,
     ) -> Reply:
         """Ask for an answer that is short enough to be held.
 
@@ -111,7 +118,7 @@ class Transport:
         while True:
             try:
                 async with self.ask(method, path, accepts=accepts, **more) as response:
-                    body = await read_whole(response, MAX_ANSWER_BYTES)
+                    body = await read_whole(response, limit_bytes)
                     return Reply(response.status, response.headers, body)
             except Again as again:
                 if again.was_sent and not is_safe:

@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from ...errors import FileChanged
 from .digests import BlockDigests
+from .ranges import CHANGED
 
 STRETCH_BYTES = 16 * 2**20
 """One request asks for so much at most: more requests cost more, fewer leave less to share."""
 
-_MISSING, _COMING, _THERE, _DISPUTED = range(4)
+_MISSING, _COMING, _THERE, _DOUBTED = range(4)
 
 
 class Blocks:
-    """The blocks of one file. What arrives must be what `digests` says of it, as soon as it says so."""
+    """The blocks of one file, and the SHA-1s that they must have, as far as those are told.
 
-    def __init__(self, digests: BlockDigests) -> None:
-        self.digests = digests
+    `is_final`: nothing else tells whether the file is right. If not, all of it is hashed in the end, and a
+    block that came twice in the same way is believed rather than what was told of it. `drops`: how often
+    blocks that were there turned out to be wrong.
+    """
+
+    def __init__(self, digests: BlockDigests, *, is_final: bool) -> None:
         self.size = digests.size
         self.block_size = digests.block_size
         self.count = len(digests.sha1s)
+        self.is_final = is_final
+        self.sha1s: dict[int, bytes] = {}
+        self.doubted: set[int] = set()
+        self.disbelieved: set[int] = set()
         self.drops = 0
         self.changed = asyncio.Condition()
-        self.is_disputed = False
-        self._states = bytearray(self.count)
-        self.sha1s: dict[int, bytes] = {}
-        self._lowest = 0
+        self._told = list(digests.sha1s)
         self._wrong: dict[int, bytes] = {}
+        self._states = bytearray(self.count)
+        self._lowest = 0
+
+    # -- which there are -------------------------------------------------------------------------
 
     @property
     def are_there(self) -> bool:
@@ -48,10 +58,6 @@ class Blocks:
         first = number * self.block_size
         return first, min(self.block_size, self.size - first)
 
-    def is_wrong(self, number: int, sha1: bytes) -> bool:
-        """Tell whether a block hashes to something else than it must."""
-        return self.digests.sha1s[number] not in (None, sha1)
-
     def take(self, shares: int) -> range | None:
         """Take missing blocks in a row, to be fetched: of all that are missing one of so many shares."""
         self._lowest = first = self._states.find(_MISSING, self._lowest)
@@ -67,55 +73,19 @@ class Blocks:
         return range(first, end)
 
     def give_back(self, numbers: Iterable[int]) -> None:
-        """What was taken and did not come is missing again."""
+        """What was taken and did not come is missing again, unless it is to be found out what it must be."""
         for number in numbers:
             if self._states[number] == _COMING:
-                self._states[number] = _MISSING
+                self._states[number] = _DOUBTED if number in self.doubted else _MISSING
                 self._lowest = min(self._lowest, number)
 
-    def found(self, there: Mapping[int, bytes]) -> int:
-        """Blocks were here before: how many bytes they have."""
-        good = {number: sha1 for number, sha1 in there.items() if not self.is_wrong(number, sha1)}
-        for number in good:
-            self._states[number] = _THERE
-        self.sha1s.update(good)
-        return sum(self.span(number)[1] for number in good)
-
     def arrived(self, number: int, sha1: bytes) -> bool:
-        """A block is in the file now; False if it is wrong, and so it is not there."""
+        """A block is in the file now; False if it was told meanwhile that it is wrong."""
         if self.is_wrong(number, sha1):
-            self.give_back((number,))
             return False
         self._states[number] = _THERE
         self.sha1s[number] = sha1
         return True
-
-    def dispute(self, number: int, sha1: bytes) -> None:
-        """A block came wrong: if as before, what is said of it may be wrong, and it waits for that."""
-        if self._wrong.get(number) == sha1:
-            self._states[number] = _DISPUTED
-            self.is_disputed = True
-        self._wrong[number] = sha1
-
-    def settle(self) -> None:
-        """Nothing else is said of the blocks in dispute: they are missing again."""
-        self.is_disputed = False
-        while (number := self._states.find(_DISPUTED)) >= 0:
-            self._states[number] = _MISSING
-            self._lowest = min(self._lowest, number)
-
-    def expect(self, digests: BlockDigests) -> int:
-        """Learn what blocks must hash to, and drop those that do not: how many bytes of them there were.
-
-        Raises: FileChanged, if other blocks were told of before, and that was not disputed.
-        """
-        before = zip(self.digests.sha1s, digests.sha1s, strict=False)
-        is_same = (digests.size, digests.block_size) == (self.size, self.block_size)
-        if not is_same or (not self.is_disputed and any(old not in (None, new) for old, new in before)):
-            raise FileChanged
-        self.digests = digests
-        self.settle()
-        return self.drop([number for number, sha1 in self.sha1s.items() if self.is_wrong(number, sha1)])
 
     def drop(self, numbers: Sequence[int]) -> int:
         """Blocks that seemed right are not: they are missing again. Tells how many bytes they have."""
@@ -125,6 +95,68 @@ class Blocks:
             self._lowest = min(self._lowest, number)
         self.drops += bool(numbers)
         return sum(self.span(number)[1] for number in numbers)
+
+    # -- what they must be -----------------------------------------------------------------------
+
+    @property
+    def untold(self) -> int:
+        """Of how many blocks it is to be told yet what they must hash to."""
+        return self._told.count(None) - len(self.disbelieved)
+
+    def is_wrong(self, number: int, sha1: bytes) -> bool:
+        """Tell whether a block hashes to something else than it must."""
+        return self._told[number] not in (None, sha1)
+
+    def accepts(self, number: int, sha1: bytes) -> bool:
+        """Judge a block that came. No line garbles a block twice in the same way: then somebody is wrong."""
+        if not self.is_wrong(number, sha1):
+            return True
+        before, self._wrong[number] = self._wrong.get(number), sha1
+        if before != sha1:
+            return False
+        if self.is_final:
+            self.doubted.add(number)
+            return False
+        self._disbelieve(number)
+        return True
+
+    def expect(self, digests: BlockDigests) -> int:
+        """Learn what blocks must hash to, and drop those that do not: how many bytes of them there were.
+
+        Raises: FileChanged, if it is of another file, or other than before of blocks that nobody doubted.
+        """
+        if (digests.size, digests.block_size) != (self.size, self.block_size):
+            raise FileChanged(CHANGED)
+        for number, sha1 in enumerate(digests.sha1s):
+            before = self._told[number]
+            if sha1 in (None, before) or number in self.disbelieved:
+                continue
+            if before is None or number in self.doubted:
+                self._told[number] = sha1
+            elif self.is_final:
+                raise FileChanged(CHANGED)
+            else:
+                self._disbelieve(number)
+        self.doubted.clear()
+        self._states = self._states.replace(bytes((_DOUBTED,)), bytes((_MISSING,)))
+        self._lowest = 0
+        return self._drop_wrong()
+
+    def expect_others(self, digests: BlockDigests) -> int:
+        """Take somebody else's word for what blocks must hash to. As `expect`; Raises: FileChanged."""
+        if (digests.size, digests.block_size) != (self.size, self.block_size):
+            raise FileChanged(CHANGED)
+        self._told = list(digests.sha1s)
+        self.disbelieved.clear()
+        self._wrong.clear()
+        return self._drop_wrong()
+
+    def _disbelieve(self, number: int) -> None:
+        self._told[number] = None
+        self.disbelieved.add(number)
+
+    def _drop_wrong(self) -> int:
+        return self.drop([number for number, sha1 in self.sha1s.items() if self.is_wrong(number, sha1)])
 
     async def tell(self) -> None:
         """Wake whoever waits for a change."""

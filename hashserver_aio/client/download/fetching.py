@@ -12,7 +12,7 @@ from collections.abc import Callable
 from statistics import median
 from typing import NoReturn
 
-from ...errors import BadAnswer, ChecksumMismatch, HashserverError
+from ...errors import BadAnswer, ChecksumMismatch, FileChanged, HashserverError
 from ..retries import Again
 from .blocks import Blocks
 from .part import Part, sha1_of
@@ -40,7 +40,7 @@ class _Begun:
         self.count = 0
         self.sources: set[Source] = set()
 
-    def add(self, data: bytes | memoryview, source: Source) -> int:
+    def add(self, data: bytes | bytearray | memoryview, source: Source) -> int:
         """Take bytes: how many of them are of this block."""
         count = min(len(data), len(self.data) - self.count)
         self.data[self.count : self.count + count] = data[:count]
@@ -81,7 +81,9 @@ class Fetching:
         for number in range(-(-len(beginning.data) // self._blocks.block_size)):
             first, length = self._blocks.span(number)
             if not self._blocks.has(number):
-                await self._add(number, beginning.data[first : first + length], beginning.source)
+                self._add(number, beginning.data[first : first + length], beginning.source)
+                if self._is_whole(number):
+                    await self._settle(number)
 
     async def work(self, shares: int) -> NoReturn:
         """Fetch what is missing, one request at a time, as long as anything may be: until it is cancelled.
@@ -141,6 +143,8 @@ class Fetching:
             for number in sorted(expected)[:1]:  # none, if it was the end that took too long
                 self._slow[number] = self._slow.get(number, 0) + 1
                 self._shunned.setdefault(number, set()).add(source)
+        except FileChanged as error:
+            source.error = error
         except HashserverError as error:
             source.refused(error, began_s)
         finally:
@@ -156,23 +160,23 @@ class Fetching:
         async with asyncio.timeout(self._patience_s(number)) as deadline:
             async with source.read(first, end, self._blocks.size) as pieces:
                 async for piece in pieces:
-                    source.moved()
+                    source.moved(len(piece))
                     view = memoryview(piece)
                     while view:
                         if number == stretch.stop:
                             raise Again(BadAnswer("the server sends more than it was asked for"))
-                        view = view[await self._add(number, view, source) :]
-                        if number in self._begun:
+                        view = view[self._add(number, view, source) :]
+                        if not self._is_whole(number):
                             continue
+                        took_s = clock() - since_s
+                        _reschedule(deadline, None)  # the disk may take its time
                         expected.discard(number)
-                        now_s = clock()
-                        self._took_s.append(now_s - since_s)
-                        if self._blocks.has(number):
-                            source.came(self._blocks.span(number)[1], now_s - since_s)
-                        number, since_s = number + 1, now_s
-                        if not deadline.expired():
-                            limit_s = self._patience_s(number)
-                            deadline.reschedule(None if limit_s is None else now_s + limit_s)
+                        if await self._settle(number):
+                            source.came(self._blocks.span(number)[1], took_s)
+                        self._took_s.append(took_s)
+                        number, since_s = number + 1, clock()
+                        limit_s = self._patience_s(number)
+                        _reschedule(deadline, None if limit_s is None else since_s + limit_s)
                 if expected:
                     raise Again(BadAnswer("the server sends less than it was asked for"))
 
@@ -182,32 +186,42 @@ class Fetching:
             return None
         return SLOW_TIMES * max(SLOW_S, median(self._took_s) if self._took_s else 0)
 
-    async def _add(self, number: int, data: bytes | memoryview, source: Source) -> int:
-        """Take bytes of a block, and check it once it is whole: how many of them were of this block."""
+    def _add(self, number: int, data: bytes | bytearray | memoryview, source: Source) -> int:
+        """Take bytes of a block: how many of them are of it."""
         begun = self._begun.get(number)
         if begun is None:
             buffer = self._buffers.pop() if self._buffers else bytearray(self._blocks.block_size)
             begun = self._begun[number] = _Begun(buffer, self._blocks.span(number)[1])
         count = begun.add(data, source)
         self._moved(count)
-        if begun.count == len(begun.data):
-            await self._settle(number, self._begun.pop(number))
         return count
 
-    async def _settle(self, number: int, block: _Begun) -> None:
-        sha1 = await self._part.do(self._keep, number, block.data)
-        if not self._blocks.arrived(number, sha1):
-            self._moved(-block.count)
-            self._blocks.dispute(number, sha1)
+    def _is_whole(self, number: int) -> bool:
+        begun = self._begun[number]
+        return begun.count == len(begun.data)
+
+    async def _settle(self, number: int) -> bool:
+        """Check a block, and write it if it is right; tell whether it is."""
+        block, is_right = self._begun.pop(number), False
+        try:
+            sha1 = await self._part.do(sha1_of, block.data)
+            if self._blocks.accepts(number, sha1):
+                await self._part.do(self._part.write, number, self._blocks.span(number)[0], block.data, sha1)
+                is_right = self._blocks.arrived(number, sha1)
+        finally:
+            if not is_right:
+                self._moved(-block.count)
+                self._blocks.give_back((number,))
+        if not is_right:
             self._wrong[number] = self._wrong.get(number, 0) + 1
             self._shunned.setdefault(number, set()).update(block.sources)
             for source in block.sources:
                 source.lied()
         self._buffers.append(block.buffer)
         await self._blocks.tell()
+        return is_right
 
-    def _keep(self, number: int, block: memoryview) -> bytes:
-        sha1 = sha1_of(block)
-        if not self._blocks.is_wrong(number, sha1):
-            self._part.write(number, self._blocks.span(number)[0], block, sha1)
-        return sha1
+
+def _reschedule(deadline: asyncio.Timeout, when_s: float | None) -> None:
+    if not deadline.expired():
+        deadline.reschedule(when_s)

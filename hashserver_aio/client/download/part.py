@@ -6,17 +6,22 @@ The state may be ahead of the disk after the machine went down: what it says is 
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, TypeVar
 
-from ...errors import Busy, NoSpace
+from ...blocks import LEAF_BYTES
+from ...errors import Busy, NoSpace, NotPermitted
+from ..threads import ended
 
 T = TypeVar("T")
 
@@ -28,10 +33,27 @@ THREADS = 3
 WRITE_BYTES = 256 * 1024
 """Longer writes get larger pages of the kernel, of memory that it has not used yet: three times its time."""
 
+HEADER_BYTES, LINE_BYTES = 2**20, 100
+"""What the state of a file takes at most: a line may be there twice."""
+
+_PLAIN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+"""How what lies there is opened: no link is followed, and no pipe waited for."""
+
 _CLAIM = re.compile(r"(\d{1,9}) ([0-9a-f]{40})")
 
 LONG_NAME = 200
 """Of a longer name there is no room for another one beside it."""
+
+
+@asynccontextmanager
+async def opened(path: Path, what: str, size: int) -> AsyncIterator[Part]:
+    """Have a part. Raises: as `Part.open`."""
+    part = Part(path, what, size)
+    try:
+        await part.do(part.open)
+        yield part
+    finally:
+        part.close()
 
 
 def sha1_of(data: bytearray | memoryview | bytes) -> bytes:
@@ -40,25 +62,27 @@ def sha1_of(data: bytearray | memoryview | bytes) -> bytes:
 
 
 class Part:
-    """An unfinished file, held by this process alone. `what` names its content for whoever resumes it.
+    """An unfinished file, which no other process writes to. `what` names its content for whoever resumes it.
 
-    All of this blocks but `do`, which has it done in a thread: by its end no thread uses the file any more.
+    All of this blocks but `do`, which has it done in a thread, to its end: nothing is written later.
     """
 
     def __init__(self, path: Path, what: str, size: int) -> None:
         self.path = path
         self.size = size
         self._what = what
-        name = path.name if len(os.fsencode(path.name)) <= LONG_NAME else sha1_of(os.fsencode(path)).hex()
-        self._part = path.with_name(f"{name}.part")
-        self._state = path.with_name(f"{name}.part.state")
+        name = os.fsencode(path.name)
+        name = name if len(name) <= LONG_NAME else sha1_of(name).hex().encode()
+        self._part = path.with_name(os.fsdecode(name + b".part"))
+        self._state = path.with_name(os.fsdecode(name + b".part.state"))
         self._file = self._journal = -1
         self._claims: tuple[int, dict[int, bytes]] | None = None
-        self._is_closing = False
         self._threads = ThreadPoolExecutor(THREADS, "part")
 
     def open(self) -> None:
-        """Begin it, or go on. Raises: Busy, if another process holds it; NoSpace; OSError."""
+        """Begin it, or go on. Raises: Busy, if another process holds it; NoSpace; NotPermitted; OSError."""
+        if self.path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self.path.name)
         self._file = _held(self._part)
         self._claims = self._claimed()
         if self._claims is None:
@@ -67,29 +91,27 @@ class Part:
         os.truncate(self._file, self.size)
 
     async def do(self, work: Callable[..., T], *args: Any) -> T:
-        """Do something with the file in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+        """Do something with the file in a thread, to its end. Raises: what it raises."""
+        return await ended(asyncio.get_running_loop().run_in_executor(self._threads, work, *args))
 
     # -- what is there already -------------------------------------------------------------------
 
-    def recover(self, block_size: int) -> dict[int, bytes]:
-        """Find the blocks that are there: what they hash to."""
-        there: dict[int, bytes] = {}
+    def claimed(self, block_size: int) -> list[int]:
+        """Name the blocks of a size that the state claims to be there."""
         if self._claims is None:
-            return there
+            return []
         claimed_size, claims = self._claims
+        found = []
         for number in range(-(-self.size // block_size)):
-            if self._is_closing:
-                break
-            first = number * block_size
-            length = min(block_size, self.size - first)
-            touched = range(first // claimed_size, -(-(first + length) // claimed_size))
-            if not all(each in claims for each in touched):
-                continue
-            sha1 = sha1_of(self.read(first, bytearray(length)))
-            if claimed_size != block_size or claims[number] == sha1:
-                there[number] = sha1
-        return there
+            first, end = number * block_size, min((number + 1) * block_size, self.size)
+            if all(each in claims for each in range(first // claimed_size, -(-end // claimed_size))):
+                found.append(number)
+        return found
+
+    def is_as_claimed(self, number: int, block_size: int, sha1: bytes) -> bool:
+        """Tell whether a block is as it was noted, if blocks had that size."""
+        assert self._claims is not None
+        return self._claims[0] != block_size or self._claims[1][number] == sha1
 
     def begin(self, block_size: int, there: Mapping[int, bytes]) -> None:
         """Begin a new state, of these blocks."""
@@ -109,6 +131,10 @@ class Part:
         self._write(first, data)
         os.write(self._journal, f"{number} {sha1.hex()}\n".encode())
 
+    def sha1(self, first: int, length: int) -> bytes:
+        """Hash what is there. Raises: OSError."""
+        return sha1_of(self.read(first, bytearray(length)))
+
     def write_all(self, data: bytes) -> None:
         """Write a file that came in one piece."""
         self._write(0, data)
@@ -126,21 +152,25 @@ class Part:
     # -- its end ---------------------------------------------------------------------------------
 
     def finish(self) -> None:
-        """Put the file in its place, on the disk."""
+        """Put the file in its place, on the disk. Raises: Busy, if it was taken away; OSError."""
         os.fsync(self._file)
+        self._check_place()
         os.replace(self._part, self.path)
         self._state.unlink(missing_ok=True)
         sync_folder(self.path.parent)
 
     def forget(self) -> None:
-        """Nothing of it is any good."""
+        """Nothing of it is any good. Raises: Busy, if it was taken away."""
+        self._check_place()
         self._part.unlink(missing_ok=True)
         self._state.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Leave it as it is."""
-        self._is_closing = True
-        self._threads.shutdown(cancel_futures=True)
+        """Leave it as it is; without a state it is of no use."""
+        self._threads.shutdown()
+        is_new = self._journal < 0 and self._claims is None
+        if is_new and self._file >= 0 and _is_at(self._file, self._part):
+            self._part.unlink()
         for file in (self._file, self._journal):
             if file >= 0:
                 os.close(file)
@@ -156,16 +186,20 @@ class Part:
     def _claimed(self) -> tuple[int, dict[int, bytes]] | None:
         """Read what the state says: the size of the blocks, and the blocks; None if it is of no use."""
         try:
-            header, *lines = self._state.read_text(encoding="utf-8", errors="replace").split("\n")
+            header, *lines = _text(self._state, self.size).split("\n")
             told: Any = json.loads(header)
             if (told["version"], told["what"], told["size"]) != (VERSION, self._what, self.size):
                 return None
             block_size = int(told["block_size"])
-        except (FileNotFoundError, ValueError, TypeError, KeyError, RecursionError):
+        except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
             return None
         found = filter(None, map(_CLAIM.fullmatch, lines))
         claims = {int(match[1]): bytes.fromhex(match[2]) for match in found}
         return (block_size, claims) if block_size > 0 else None
+
+    def _check_place(self) -> None:
+        if not _is_at(self._file, self._part):
+            raise Busy(f"{self._part.name} was taken away, or replaced, while it was being downloaded")
 
     def _check_space(self) -> None:
         there = os.fstat(self._file).st_blocks * 512
@@ -180,18 +214,31 @@ class Part:
 def _held(path: Path) -> int:
     """Open a file that no other process has open in this way, making it if there is none."""
     while True:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | _PLAIN, 0o666)
         try:
+            status = os.fstat(file)
+            if not S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_nlink > 1:
+                raise NotPermitted(f"{path.name} is no file of your own: what it is to others is not known")
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if _is_at(file, path):
+                return file
         except BlockingIOError:
             os.close(file)
             raise Busy(f"{path.name} is being downloaded by another process") from None
         except BaseException:
             os.close(file)
             raise
-        if _is_at(file, path):
-            return file
         os.close(file)  # the other process finished it, and put it in its place
+
+
+def _text(path: Path, size: int) -> str:
+    """Read the state of a file of a size: no more than there can be of it. Raises: OSError."""
+    most = HEADER_BYTES + LINE_BYTES * (size // LEAF_BYTES)
+    file = os.open(path, os.O_RDONLY | _PLAIN)
+    with open(file, "rb") as state:
+        if not S_ISREG(os.fstat(file).st_mode):
+            return ""
+        return state.read(most).decode(errors="replace")
 
 
 def _is_at(file: int, path: Path) -> bool:

@@ -12,21 +12,27 @@ from dataclasses import dataclass
 from aiohttp import ClientResponse, hdrs
 from yarl import URL
 
-from ...errors import BadAnswer, HashserverError, StoreFailed
+from ...blocks import LEAF_BYTES
+from ...errors import BadAnswer, FileChanged, HashserverError, StoreFailed
 from ..retries import BASE_S, MAX_PAUSE_S, MAX_RETRY_AFTER_S, Again
 from ..transport import Transport
-from .digests import BlockDigests, parse_digests
+from .digests import BlockDigests, most_bytes, parse_digests
 
 FIRST_BYTES = 2**20
 """What is asked for before anything is known of a file: a shorter one takes one request."""
 
+BEGIN_S = 5.0
+"""Who takes longer for that much may be slow; what came until then is taken."""
+
 UNKNOWN_RATE = 2.0**40
 """Who has not been tried yet is tried first."""
+
+CHANGED = "the file was changed on its server while it was downloaded; run the same command again"
 
 MAX_LIES = 8
 """Further blocks that came wrong end it with a server, once they are more than those that came right."""
 
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
 _EMPTY = re.compile(r"bytes \*/0")
 
 
@@ -36,30 +42,34 @@ class Beginning:
 
     source: Source
     size: int
-    data: bytes
+    data: bytearray
     describedby: str | None
 
 
 class Source:
     """One server that has the file; `path` is where, as it stands in a URL.
 
-    `error`: why it is asked no more. `rate`: bytes a second, lately, of one request.
+    `error`: why it is asked no more. `rate`: bytes a second, lately, of one request. `other_size`: what it
+    said last, if that is not what the file was taken for.
     """
 
     def __init__(self, transport: Transport, path: str) -> None:
         self.transport = transport
         self.path = path
         self.error: HashserverError | None = None
+        self.other_size: int | None = None
         self.in_flight = 0
         self.rate = UNKNOWN_RATE
         self.rests_until_s = 0.0
-        self._failures = 0
+        self._failures = self._moved = 0
         self._failed_s = -1.0
         self._good = self._bad = 0
-        self._is_liar = False
 
     def __repr__(self) -> str:
-        return f"Source({str(self.transport.url)!r}, {self.path!r})"
+        return f"Source({str(self)!r}, {self.path!r})"
+
+    def __str__(self) -> str:
+        return str(self.transport.url)
 
     # -- how it does -----------------------------------------------------------------------------
 
@@ -78,18 +88,20 @@ class Source:
         """Take note of a block that came wrong; who sends many of them is asked no more."""
         self._bad += 1
         if self._bad > MAX_LIES and self._bad > self._good:
-            self._is_liar = True
-            self.error = BadAnswer(f"{self.transport.url} sends what is not the file")
+            self.error = BadAnswer(
+                f"{self} sends other blocks than it says: was the file changed? Then run it again"
+            )
 
     def forgive(self) -> None:
-        """What was held against it as wrong was not."""
-        self._good = self._bad = 0
-        if self._is_liar:
-            self._is_liar, self.error = False, None
+        """What it was held against was wrong."""
+        self._good = self._bad = self._failures = 0
+        self.error = self.other_size = None
 
-    def moved(self) -> None:
-        """Take note that something came."""
-        self._failures = 0
+    def moved(self, count: int) -> None:
+        """Take note that so many bytes came; a few don't count: that would go on for ever."""
+        self._moved += count
+        if self._moved >= LEAF_BYTES:
+            self._failures = 0
 
     def failed(self, again: Again, began_s: float) -> None:
         """Let it rest after a failure; after too many in a row it is asked no more.
@@ -100,6 +112,7 @@ class Source:
         if began_s < self._failed_s:
             return
         self._failed_s = now_s
+        self._moved = 0
         self._failures += 1
         retries = self.transport.conduct.retries * (1 + bool(self._good))  # it may be starting anew
         if self._failures > retries or again.after_s > MAX_RETRY_AFTER_S:
@@ -117,26 +130,39 @@ class Source:
     # -- what it says ----------------------------------------------------------------------------
 
     async def begin(self) -> Beginning:
-        """Ask for the first bytes. Raises: Again; what the server refuses with; BadAnswer."""
-        async with self._ask(0, FIRST_BYTES) as response:
-            if response.status == 416 and _EMPTY.fullmatch(response.headers.get(hdrs.CONTENT_RANGE, "")):
-                return Beginning(self, 0, b"", None)
-            size = self._size(response)
-            wanted, data = min(size, FIRST_BYTES), bytearray()
-            async for piece in response.content.iter_any():
-                data += piece
-                if len(data) >= wanted:
-                    break
-            if len(data) < wanted:
-                raise self._again("sent less than it announced")
-            return Beginning(self, size, bytes(data[:wanted]), _described_by(response))
+        """Ask for the first bytes, of which there may be fewer if it takes long.
 
-    async def digests(self) -> BlockDigests | None:
+        Raises: Again; what the server refuses with; BadAnswer.
+        """
+        beginning = None
+        try:
+            async with asyncio.timeout(BEGIN_S), self._ask(0, FIRST_BYTES) as response:
+                beginning = self._begun(response)
+                async for piece in response.content.iter_any():
+                    beginning.data.extend(piece)
+                    if len(beginning.data) >= min(beginning.size, FIRST_BYTES):
+                        break
+        except TimeoutError:
+            if beginning is None:
+                raise self._again(f"did not answer in {BEGIN_S:g} s") from None
+        else:
+            if len(beginning.data) < min(beginning.size, FIRST_BYTES):
+                raise self._again("sent less than it announced")
+        del beginning.data[min(beginning.size, FIRST_BYTES) :]
+        return beginning
+
+    def _begun(self, response: ClientResponse) -> Beginning:
+        if response.status == 416 and _EMPTY.fullmatch(response.headers.get(hdrs.CONTENT_RANGE, "")):
+            return Beginning(self, 0, bytearray(), None)
+        return Beginning(self, self._size(response), bytearray(), self._described_by(response))
+
+    async def digests(self, size: int) -> BlockDigests | None:
         """Ask what the blocks hash to; None if it can't say. Raises: BadAnswer, ServerUnreachable, ..."""
         if "?" in self.path:
             return None
-        reply = await self.transport.call(hdrs.METH_GET, f"/rd{self.path}", accepts=(404, 405))
-        return parse_digests(reply.json()) if reply.status == 200 else None
+        path, most = f"/rd{self.path}", most_bytes(size)
+        reply = await self.transport.call(hdrs.METH_GET, path, accepts=(404, 405), limit_bytes=most)
+        return await asyncio.to_thread(parse_digests, reply.body) if reply.status == 200 else None
 
     @asynccontextmanager
     async def read(self, first: int, end: int, size: int) -> AsyncGenerator[AsyncIterator[bytes]]:
@@ -146,9 +172,13 @@ class Source:
         """
         async with self._ask(first, end) as response:
             # Some answer 200 to a range that is all of the file.
+            told = _range(response)
+            self.other_size = told[2] if told is not None and told[2] != size else None
             is_all = (first, end) == (0, size) and response.status == 200 and response.content_length == size
-            if not is_all and _range(response) != (first, end - 1, size):
-                raise self._again("does not send the part of the file that it was asked for")
+            if self.other_size is not None:
+                raise FileChanged(CHANGED)
+            if not is_all and told != (first, end - 1, size):
+                raise self._again("does not send parts of files (Range)")
             yield response.content.iter_any()
 
     def _ask(self, first: int, end: int) -> AbstractAsyncContextManager[ClientResponse]:
@@ -165,6 +195,14 @@ class Source:
             return response.content_length
         raise self._again("does not say how long the file is")
 
+    def _described_by(self, response: ClientResponse) -> str | None:
+        """Find the path of what describes a file; None if that is on another server, or said by one."""
+        links: Mapping[str, Mapping[str, object]] = response.links
+        url, here = links.get("describedby", {}).get("url"), self.transport.url.origin()
+        if isinstance(url, URL) and url.origin() == response.url.origin() == here:
+            return url.raw_path_qs
+        return None
+
     def _again(self, what: str) -> Again:
         return Again(BadAnswer(f"{self.transport.url} {what}"))
 
@@ -175,14 +213,6 @@ def _range(response: ClientResponse) -> tuple[int, int, int] | None:
     if response.status != 206 or match is None or not _is_plain(response):
         return None
     return int(match[1]), int(match[2]), int(match[3])
-
-
-def _described_by(response: ClientResponse) -> str | None:
-    """Find the path of what describes a file, if that is on the same server."""
-    links: Mapping[str, Mapping[str, object]] = response.links
-    url = links.get("describedby", {}).get("url")
-    is_here = isinstance(url, URL) and url.origin() == response.url.origin()
-    return url.raw_path_qs if isinstance(url, URL) and is_here else None
 
 
 def _is_plain(response: ClientResponse) -> bool:

@@ -16,13 +16,13 @@ from ..transport import Transport
 from .ranges import Source
 
 HASHES: dict[str, Callable[[], Any]] = {
-    "sha256": hashlib.sha256,
     "sha-256": hashlib.sha256,
     "sha3-256": hashlib.sha3_256,
-    "sha512": hashlib.sha512,
     "sha-512": hashlib.sha512,
 }
-"""What a URL may say that a file hashes to: `#sha256=...`."""
+"""What a URL may say that a file hashes to: `#sha-256=...`, or `#sha256=...` as most write it."""
+
+_AS_WRITTEN = {"sha256": "sha-256", "sha512": "sha-512"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,15 @@ Connect = Callable[[str], Transport]
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A URL of a file: on which server, where there, and what it says about its content."""
+    """A URL of a file: on which server, where there, and what it says about its content.
+
+    `server` may have credentials in it, and `query` too: `shown` has neither.
+    """
 
     server: str
     path: str
+    query: str
+    shown: str
     filename: str
     whole: Whole | None
 
@@ -88,12 +93,14 @@ def parse_address(text: str) -> Address:
     if filename in (".", ".."):
         raise BadArgument(f"{text[:100]!r} does not say what the file is called: say -o FILE")
     server = URL.build(scheme=url.scheme, authority=url.raw_authority, encoded=True)
-    return Address(str(server), url.raw_path_qs, filename, whole)
+    shown = str(url.with_user(None).with_query(None).with_fragment(None))
+    return Address(str(server), url.raw_path, url.raw_query_string, shown, filename, whole)
 
 
 def parse_whole(text: str) -> Whole:
     """Read what a file hashes to, as the end of a URL says it. Raises: BadArgument."""
     kind, _, digits = text.lower().partition("=")
+    kind = _AS_WRITTEN.get(kind, kind)
     if kind not in HASHES:
         raise BadArgument(f"#{text[:20]} is no hash of these: {', '.join(HASHES)}")
     if len(digits) != 2 * HASHES[kind]().digest_size or set(digits) - set("0123456789abcdef"):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable
+from pathlib import Path
+from stat import S_ISREG
 
 from .blocks import Blocks
-from .part import Part, sha1_of
+from .part import Part
 from .target import Whole
 
 AT_ONCE_BYTES = 16 * 2**20
@@ -28,12 +32,23 @@ async def hashed(blocks: Blocks, part: Part, whole: Whole) -> str:
             return str(digest.hexdigest())
 
 
+def is_whole(path: Path, size: int, whole: Whole) -> bool:
+    """Tell whether a file is there, and right."""
+    try:
+        with path.open("rb") as file:
+            if not S_ISREG(os.fstat(file.fileno()).st_mode) or os.fstat(file.fileno()).st_size != size:
+                return False
+            return str(hashlib.file_digest(file, whole.new).hexdigest()) == whole.digits
+    except OSError:
+        return False
+
+
 async def misread(blocks: Blocks, part: Part) -> list[int]:
-    """Read all blocks back, of which it is known what they hash to: those that are wrong on the disk."""
+    """Read back the blocks that are there: those that are not on the disk as they came."""
     wrong = []
-    for number in range(blocks.count):
-        sha1 = await part.do(_sha1, part, *blocks.span(number))
-        if blocks.is_wrong(number, sha1):
+    for number, came in list(blocks.sha1s.items()):
+        sha1 = await part.do(part.sha1, *blocks.span(number))
+        if sha1 != came == blocks.sha1s.get(number):  # or it was fetched again meanwhile
             wrong.append(number)
     return wrong
 
@@ -47,10 +62,6 @@ async def _there(blocks: Blocks, number: int, drops: int) -> int:
     while stop < min(most, blocks.count) and blocks.has(stop):
         stop += 1
     return stop
-
-
-def _sha1(part: Part, first: int, length: int) -> bytes:
-    return sha1_of(part.read(first, bytearray(length)))
 
 
 def _feed(part: Part, take: Callable[[bytearray], None], first: int, end: int) -> None:

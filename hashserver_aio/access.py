@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import math
 import os
 import secrets
 import time
@@ -18,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import Busy, CannotStart
 from .passwords import HASH_BYTES, NOBODYS, Scrypt, digest_of
@@ -77,12 +78,21 @@ class Key:
 
 Credentials = Basic | Key
 
+_User = tuple[Scrypt, Principal]
+
+
+class Known(NamedTuple):
+    """Whose credentials some are, as long as the file stays, and until some monotonic seconds."""
+
+    principal: Principal
+    until_s: float
+
 
 @dataclass(frozen=True, slots=True)
 class _Table:
     """What the file says: users by name, keys by the SHA-256 of the secret."""
 
-    users: Mapping[str, tuple[Scrypt, Principal]]
+    users: Mapping[str, _User]
     keys: Mapping[bytes, Principal]
     anonymous: Principal
 
@@ -98,6 +108,7 @@ class AccessFile:
         self._path = path
         self._seen = _identity(path)
         self._table = _read(path)
+        self._version = 1
         self._fresh_until_s = time.monotonic() + FRESH_S
         self._right: dict[str, tuple[bytes, float]] = {}
         self._wrong: OrderedDict[bytes, float] = OrderedDict()
@@ -110,6 +121,12 @@ class AccessFile:
         self._threads.shutdown()
 
     @property
+    def version(self) -> int:
+        """How often the file was read: what was known of an earlier version holds no more."""
+        self._current()
+        return self._version
+
+    @property
     def anonymous(self) -> Principal:
         """What everybody may do."""
         return self._current().anonymous
@@ -118,27 +135,42 @@ class AccessFile:
         """Tell whether something needs no credentials."""
         return self.anonymous.may(permission)
 
+    def recall(self, credentials: Credentials) -> Known | None:
+        """Tell whose credentials these are, unless they are wrong or a password is to be checked first."""
+        table = self._current()
+        if isinstance(credentials, Key):
+            principal = table.keys.get(digest_of(credentials.secret))
+            return Known(principal, math.inf) if principal else None
+        user = table.users.get(credentials.user)
+        right_key, until_s = self._right.get(credentials.user, (b"", 0.0))
+        is_right = hmac.compare_digest(self._sealed(user, credentials), right_key)
+        return Known(user[1], until_s) if user and is_right and time.monotonic() < until_s else None
+
     async def identify(self, credentials: Credentials) -> Principal | None:
         """Tell whose credentials these are; None if they are wrong.
 
         Raises: Busy, if too many passwords wait to be checked.
         """
-        table = self._current()
+        known = self.recall(credentials)
+        if known is not None:
+            return known.principal
         if isinstance(credentials, Key):
-            return table.keys.get(digest_of(credentials.secret))
-        user = table.users.get(credentials.user)
-        scrypt = user[0] if user else NOBODYS  # a name that is unknown takes as long
-        right = await self._is_right(scrypt, credentials)
+            return None
+        user = self._current().users.get(credentials.user)
+        right = await self._is_right(user, credentials)
         return user[1] if user and right else None
 
-    async def _is_right(self, scrypt: Scrypt, given: Basic) -> bool:
+    def _sealed(self, user: _User | None, given: Basic) -> bytes:
+        """Name a password, under what the file says of its user: the name tells nothing of it."""
+        scrypt = user[0] if user else NOBODYS
         text = "\0".join((given.user, given.password)).encode()
-        key = hmac.digest(self._key, scrypt.salt + scrypt.digest + text, "sha256")
-        right_key, until_s = self._right.get(given.user, (b"", 0.0))
-        if hmac.compare_digest(key, right_key) and time.monotonic() < until_s:
-            return True
+        return hmac.digest(self._key, scrypt.salt + scrypt.digest + text, "sha256")
+
+    async def _is_right(self, user: _User | None, given: Basic) -> bool:
+        key = self._sealed(user, given)
         if time.monotonic() < self._wrong.get(key, 0.0):
             return False
+        scrypt = user[0] if user else NOBODYS  # a name that is unknown takes as long
         checking = self._checking.get(key)
         if checking is None:
             if len(self._checking) >= MAX_WAITING:
@@ -174,6 +206,7 @@ class AccessFile:
     def _reload(self) -> None:
         try:
             self._table = _read(self._path)
+            self._version += 1
             log.info(
                 "access file read anew: %d users, %d keys", len(self._table.users), len(self._table.keys)
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -44,11 +45,12 @@ async def stored(client: Client, body: bytes, *headers: str, name: str = "") -> 
 
 
 class Clock:
-    """The clock of the fast path, and of nobody else, put forward by hand."""
+    """The clock of the fast path, of other rooms that are given, and of nobody else; put forward by hand."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *rooms: ModuleType) -> None:
         self.ahead_s = 0.0
-        monkeypatch.setattr(fast_path, "time", self)
+        for room in (fast_path, *rooms):
+            monkeypatch.setattr(room, "time", self)
 
     def monotonic(self) -> float:
         """Stand in for time.monotonic."""

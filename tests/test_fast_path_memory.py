@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from hashserver_aio.server import fast_path
-from hashserver_aio.server.fast_path import MAX_HEADS, FastPath
+from hashserver_aio.server.audiences import MAX_HEADS
+from hashserver_aio.server.fast_path import FastPath
 from hashserver_aio.store import directory as directory_module
 
 from .conftest import Client, ClientFactory
@@ -193,13 +194,16 @@ async def test_oldest_makes_room(client: Client, monkeypatch: pytest.MonkeyPatch
 
 async def test_heads_are_bounded(client: Client, answered: list[bytes]) -> None:
     """However different their headers are, requests are answered, and few headers are remembered."""
-    wire, path = await (await Wire.to(client)).watched(await stored(client, BODY)), path_of(client)
-    for n in range(MAX_HEADS + 50):
-        await wire.ask(get(NAME, f"User-Agent: {n}"))
-        assert len(path._heads) <= MAX_HEADS
-    assert len(answered) == MAX_HEADS + 50
+    wire = await (await Wire.to(client)).watched(await stored(client, BODY))
+    audiences = path_of(client)._audiences
+    for known, header in ((audiences._open, "User-Agent"), (audiences._sealed, "X-API-KEY")):
+        answered.clear()
+        for n in range(MAX_HEADS + 50):
+            await wire.ask(get(NAME, f"{header}: {n}"))
+            assert len(known) <= MAX_HEADS
+        assert len(answered) == MAX_HEADS + 50
     await wire.send(*(get(NAME, f"User-Agent: {n}", "Accept: " + "x" * 2048) for n in range(3)))
-    assert all(len(head) <= fast_path.MAX_HEAD_BYTES for head in path._heads)
+    assert all(len(head) <= fast_path.MAX_HEAD_BYTES for head in audiences._open)
 
 
 async def test_one_answer_for_many_heads(client: Client) -> None:

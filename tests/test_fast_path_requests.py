@@ -31,11 +31,12 @@ PLAIN = [
     ("ACCEPT-ENCODING:", "Accept-Language: \t"),
     ("Accept-Encoding: br",),
     ("Accept: " + "x" * 1900,),
+    ("Authorization: Basic eDp5", "X-API-KEY: of no use here"),
 ]
 
 OTHERS = [
     *(("Accept: a", "Accept: b"), ("Accept-Encoding: br", "Accept-Encoding: gzip")),
-    *(("Cookie: a=b",), ("Authorization: Basic eDp5",), ("Range: bytes=0-1",), ("Range: bytes=99-",)),
+    *(("Cookie: a=b",), ("X-API-KEY: a", "X-API-Key: a"), ("Range: bytes=0-1",), ("Range: bytes=99-",)),
     *((f'If-None-Match: "{NAME}"',), ('If-Match: "x"',), (f"If-Modified-Since: {FUTURE}",)),
     *(("Cache-Control: no-cache",), ("Content-Length: 0",), ("X-Forwarded-For: 1.2.3.4",), ("TE: trailers",)),
     *(("Upgrade: h2c",), ("Connection: Upgrade", "Upgrade: websocket")),

@@ -5,17 +5,15 @@ Each face says with its routes what they need; a route that says nothing is for 
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from ..access import Basic, Credentials, Key, Permission, Principal
+from ..access import Permission, Principal
 from ..errors import NotAuthenticated, NotPermitted
+from .credentials import API_KEY, credentials_in
 from .keys import ACCESS
-
-API_KEY = "X-API-KEY"
 
 _EVERYBODY = Principal("", frozenset(Permission))
 """What all may do where there is no access file: as much as the server does at all."""
@@ -58,7 +56,7 @@ async def principal_of(request: web.Request) -> Principal:
     access = request.app[ACCESS]
     if access is None:
         return _EVERYBODY
-    credentials = _credentials(request)
+    credentials = credentials_in(request.headers.get(API_KEY), request.headers.get(hdrs.AUTHORIZATION, ""))
     if credentials is None:
         return access.anonymous
     principal = await access.identify(credentials)
@@ -71,27 +69,3 @@ def is_public(request: web.Request) -> bool:
     """Tell whether what may be read here may be read without credentials."""
     access = request.app[ACCESS]
     return access is None or access.everybody_may(Permission.READ)
-
-
-def _credentials(request: web.Request) -> Credentials | None:
-    """Read what a request brings. Source: RFC 7617 (Basic), RFC 6750 (Bearer)."""
-    if API_KEY in request.headers:
-        return Key(request.headers[API_KEY])
-    scheme, _, rest = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-    if not scheme:
-        return None
-    if scheme.lower() == "bearer":
-        return Key(rest.strip())
-    if scheme.lower() == "basic":
-        return _basic(rest)
-    raise NotAuthenticated("credentials are taken as Basic, Bearer or X-API-KEY")
-
-
-def _basic(text: str) -> Basic:
-    try:
-        user, colon, password = base64.b64decode(text.strip(), validate=True).decode().partition(":")
-    except ValueError:  # no base64, no UTF-8
-        colon = user = password = ""
-    if not colon or "\0" in password:  # scrypt takes a NUL at the end for none
-        raise NotAuthenticated("the Basic credentials can't be read")
-    return Basic(user, password)

@@ -27,6 +27,7 @@ from ..store.admission import settle_format
 from ..store.format import Format
 from . import axon, hashserver, info, metrics, rd, webroot
 from .activity import Activity, counting
+from .audiences import Audiences
 from .axon.fetch import make_fetcher
 from .columns import server_counts
 from .cors import add_headers, preflight
@@ -140,7 +141,7 @@ async def _buffers(app: web.Application) -> AsyncIterator[None]:
         counts = app[COUNTS]
         async with opened(settings, counts) as (store, catalogue):
             app[BUFFERS] = Buffers(store, catalogue, settings, counts)
-            app[FAST_PATH] = FastPath(DOORS, app[BUFFERS], access, app[ACTIVITY], counts)
+            app[FAST_PATH] = FastPath(DOORS, app[BUFFERS], Audiences(access), app[ACTIVITY], counts)
             app[MANIFESTS] = Manifests(app[BUFFERS], settings.block_size, counts)
             app[METER] = Meter(counts, catalogue, settings)
             app[READINESS] = Readiness(app[BUFFERS], catalogue)

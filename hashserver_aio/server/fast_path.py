@@ -14,15 +14,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..access import AccessFile, Permission
 from ..blobs import Blob
 from ..buffers import Buffers
 from ..checksums import CHECKSUM_DIGITS, Checksum, is_checksum
 from ..counting import BYTES_OUT, HITS, MISSES, Counts
 from ..errors import HashserverError
-from ..store import Form, StoredFile
+from ..store import StoredFile
 from .activity import Activity
-from .codings import accepted_forms
+from .audiences import PLAIN_ONLY, Audience, Audiences
 from .dates import http_date
 
 SMALL_BYTES = 64 * 1024
@@ -34,23 +33,6 @@ MAX_BYTES = 32 * 1024 * 1024
 FRESH_S = 1.0
 
 MAX_HEAD_BYTES = 2048
-MAX_HEADS = 256
-"""A client sends the same headers with every request; so many different ones are remembered."""
-
-_VERSION, _END = b" HTTP/1.1\r\n", b"\r\n\r\n"
-
-_HARMLESS = frozenset("accept accept-encoding accept-language connection host origin user-agent".split())
-"""Headers that change nothing about a whole GET, but for Accept-Encoding and `Connection: close`."""
-
-
-class _Audience(NamedTuple):
-    """Clients that are sent the same form of a buffer; `key` tells them from the others."""
-
-    forms: tuple[Form, ...]
-    key: bytes
-
-
-PLAIN_ONLY = _Audience((Form.PLAIN,), b"")
 
 
 class Wording(NamedTuple):
@@ -65,15 +47,15 @@ class Door:
     """A kind of request that may be answered here: 64 digits follow its `start`.
 
     `key` tells its answers from those of other doors; `column` is where they are counted. `found`
-    tells what the store calls that name, `worded` what is said of the blob; it `negotiates` if
-    compressed forms may be sent.
+    tells what the store calls that name, `worded` what is said of the blob, and whether all may read it; it
+    `negotiates` if compressed forms may be sent.
     """
 
     start: bytes
     key: bytes
     column: int
     found: Callable[[Buffers, str], Checksum | None]
-    worded: Callable[[Blob], Wording]
+    worded: Callable[[Blob, bool], Wording]
     negotiates: bool
 
 
@@ -93,7 +75,7 @@ class _Answer:
     column: int
     fresh_until_s: float
 
-    def is_still_the_best(self, audience: _Audience) -> bool:
+    def is_still_the_best(self, audience: Audience) -> bool:
         """Tell whether the file is in place, and none can have come that goes before it."""
         is_first = not self.stored.place and self.stored.form is audience.forms[0]
         return is_first and self.stored.is_in_place()
@@ -111,21 +93,20 @@ class FastPath:
         self,
         doors: Sequence[Door],
         buffers: Buffers,
-        access: AccessFile | None,
+        audiences: Audiences,
         activity: Activity,
         counts: Counts,
     ) -> None:
         """`doors`: the one that is asked for most goes last, as it is found by being none of the others."""
         self._doors = doors
         self._buffers = buffers
-        self._access = access
+        self._audiences = audiences
         self.activity = activity
         self.counts = counts
         self._row = counts.row
         self._answers: OrderedDict[bytes, _Answer] = OrderedDict()
         self._keys: defaultdict[Checksum, set[bytes]] = defaultdict(set)
         self._bytes = 0
-        self._heads: dict[bytes, _Audience | None] = {}
 
     def find(self, head: bytes) -> _Answer | None:
         """Find the answer to a request; None for one that takes the ordinary way.
@@ -135,22 +116,17 @@ class FastPath:
         door = self._door_to(head)
         if door is None:
             return None
-        if self._access is not None and not self._access.everybody_may(Permission.READ):
-            return None
         begin = len(door.start)
         end = begin + CHECKSUM_DIGITS
         name, rest = head[begin:end], head[end:]
         if b"/" in name:  # a longer path: what follows is none of a name's
             return None
-        try:
-            audience = self._heads[rest]
-        except KeyError:
-            audience = self._judge(rest)
+        now_s = time.monotonic()
+        audience = self._audiences.find(rest, now_s)
         if audience is None:
             return None
         if not door.negotiates:
-            audience = PLAIN_ONLY
-        now_s = time.monotonic()
+            audience = PLAIN_ONLY[audience.is_public]
         key = name + door.key + audience.key
         answer = self._answers.get(key)
         if answer is None:
@@ -178,15 +154,7 @@ class FastPath:
         for key in list(self._keys.get(checksum, ())):
             self._drop(key)
 
-    def _judge(self, rest: bytes) -> _Audience | None:
-        """Tell, once for all requests with these headers, whether they may take the fast path."""
-        audience = _audience_of(rest)
-        if len(self._heads) >= MAX_HEADS:
-            self._heads.clear()
-        self._heads[rest] = audience
-        return audience
-
-    def _found(self, key: bytes, name: bytes, door: Door, audience: _Audience) -> _Answer | None:
+    def _found(self, key: bytes, name: bytes, door: Door, audience: Audience) -> _Answer | None:
         """Read a buffer, if it is at hand, and keep the answer for the next one who asks."""
         text = name.decode("latin-1")
         if not is_checksum(text):
@@ -197,7 +165,7 @@ class FastPath:
             if not blob:
                 return None
             with closing(blob):
-                answer = _answer(blob, door)
+                answer = _answer(blob, door, audience)
         except (HashserverError, OSError):
             return None
         if answer is not None:
@@ -236,33 +204,10 @@ def _dated(head: bytes, body: bytes) -> bytes:
     return b"%bDate: %b\r\n\r\n%b" % (head, http_date(time.time()).encode(), body)
 
 
-def _audience_of(rest: bytes) -> _Audience | None:
-    """Read what follows the name in the head of a request; None where it is not of the plainest."""
-    if not rest.startswith(_VERSION) or rest.find(_END) != len(rest) - len(_END):
-        return None
-    accepted, seen = "", set()
-    for line in rest[len(_VERSION) : -len(_END)].decode("latin-1").split("\r\n"):
-        name, colon, value = line.partition(":")
-        name, value = name.lower(), value.strip(" \t")
-        if not colon or not value.isascii() or not value.isprintable():
-            return None
-        if name in seen or name not in _HARMLESS:
-            return None
-        if name == "connection" and value.lower() != "keep-alive":
-            return None
-        if name == "accept-encoding":
-            accepted = value
-        seen.add(name)
-    if "host" not in seen:  # which is an error, as repeating one is
-        return None
-    forms = accepted_forms(accepted)
-    return _Audience(forms, "".join(forms).encode())
-
-
-def _answer(blob: Blob, door: Door) -> _Answer | None:
+def _answer(blob: Blob, door: Door, audience: Audience) -> _Answer | None:
     """Word the answer that the ordinary way gives, with the body if that is small."""
     assert blob.file is not None
-    head, body = door.worded(blob)
+    head, body = door.worded(blob, audience.is_public)
     is_apart = body is None and blob.size > SMALL_BYTES
     if body is None:
         body = b"" if is_apart else os.pread(blob.file.fileno(), blob.size, 0)

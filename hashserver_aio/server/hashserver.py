@@ -55,8 +55,8 @@ def _named(buffers: Buffers, name: str) -> Checksum:
     return Checksum(name)
 
 
-def _whole(blob: Blob) -> Wording:
-    return Wording(whole_head(blob), None)
+def _whole(blob: Blob, is_public: bool) -> Wording:
+    return Wording(whole_head(blob, is_public=is_public), None)
 
 
 DOOR = Door(b"GET /", b"", REQUESTS[HASHSERVER, "GET", "200"], _named, _whole, negotiates=True)

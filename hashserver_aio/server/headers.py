@@ -29,9 +29,13 @@ _SHARED = {
 _PRIVATE = {"Cache-Control": "private, max-age=31536000, immutable"}
 
 
+def _kept(is_public: bool) -> dict[str, str]:
+    return _SHARED if is_public else _SHARED | _PRIVATE
+
+
 def immutable(*, is_public: bool) -> str:
     """Word a Cache-Control header; caches that others use keep only what is public."""
-    return (_SHARED if is_public else _PRIVATE)["Cache-Control"]
+    return _kept(is_public)["Cache-Control"]
 
 
 _REPRESENTATION = {
@@ -47,7 +51,7 @@ def etag_of(blob: Blob) -> str:
 
 def shared_headers(blob: Blob, *, is_public: bool) -> dict[str, str]:
     """Word the headers that a 304 has too; caches that others use keep only what is public."""
-    return _validators(blob) | (_SHARED if is_public else _SHARED | _PRIVATE)
+    return _validators(blob) | _kept(is_public)
 
 
 def representation_headers(blob: Blob) -> dict[str, str]:
@@ -76,13 +80,17 @@ def _lines(headers: Mapping[str, str]) -> str:
     return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
 
 
-_START = "HTTP/1.1 200 OK\r\n" + _lines(_SHARED | _REPRESENTATION | EVERYWHERE)
+_PRIVATE_START, _PUBLIC_START = (
+    "HTTP/1.1 200 OK\r\n" + _lines(_kept(is_public) | _REPRESENTATION | EVERYWHERE)
+    for is_public in (False, True)
+)
 
 
-def whole_head(blob: Blob, more: dict[str, str] | None = None) -> bytes:
+def whole_head(blob: Blob, more: dict[str, str] | None = None, *, is_public: bool) -> bytes:
     """Word the head of an answer with a whole blob, to which only the date has to be added."""
     headers = _validators(blob) | _description(blob) | {"Content-Length": str(blob.size)} | (more or {})
-    return (_START + _lines(headers)).encode()
+    start = _PUBLIC_START if is_public else _PRIVATE_START
+    return (start + _lines(headers)).encode()
 
 
 def text_head(content_type: str, size: int) -> bytes:

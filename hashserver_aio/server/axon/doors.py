@@ -16,11 +16,11 @@ _HELD = worded({"status": "ok", "result": True}).encode()
 _IS_HELD = Wording(text_head(CONTENT_TYPE, len(_HELD)), _HELD)
 
 
-def _whole(blob: Blob) -> Wording:
-    return Wording(whole_head(blob, AS_ATTACHMENT), None)
+def _whole(blob: Blob, is_public: bool) -> Wording:
+    return Wording(whole_head(blob, AS_ATTACHMENT, is_public=is_public), None)
 
 
-def _is_held(blob: Blob) -> Wording:
+def _is_held(blob: Blob, is_public: bool) -> Wording:
     return _IS_HELD
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import aclosing, asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -61,20 +61,18 @@ class Intake:
         """
         if checksum in self._distrusted or len(self._distrusted) >= MAX_DISTRUSTED:
             return False
-        if self._catalogue.known(checksum, "", form) is None:
+        stored = await self._store.own(checksum, form)  # first: of what is new nothing else has to be asked
+        if stored is None:
             return False
-        async with aclosing(self._store.find(checksum, (form,))) as found:
-            async for stored in found:
-                with stored.file:
-                    known = self._catalogue.known(checksum, stored.place, form)
-                    if stored.place or known is None or known.identity != stored.identity:
-                        return False
-                    if self._fsync and not known.durable:
-                        await self._store.sync(stored)
-                        await self._record(Arrival(checksum, "", form, known._replace(durable=True)))
-                    await self._store.drop_promise(checksum)
-                    return True
-        return False
+        with stored.file:
+            known = self._catalogue.known(checksum, stored.place, form)
+            if known is None or known.identity != stored.identity:
+                return False
+            if self._fsync and not known.durable:
+                await self._store.sync(stored)
+                await self._record(Arrival(checksum, stored.place, form, known._replace(durable=True)))
+            await self._store.drop_promise(checksum)
+            return True
 
     def refuse_size(self, checksum: Checksum | None, form: Form, size: int) -> None:
         """Refuse a body that could not be taken, by what its sender says of it.
@@ -245,12 +243,10 @@ class Intake:
             log.warning("%s is stored, but not catalogued: %s", arrival.checksum, error)
 
     async def _is_in_place(self, arrival: Arrival) -> bool:
-        async with aclosing(self._store.find(arrival.checksum, (arrival.form,))) as found:
-            async for stored in found:
-                stored.file.close()
-                if not stored.place:
-                    return True
-        return False
+        stored = await self._store.own(arrival.checksum, arrival.form)
+        if stored is not None:
+            stored.file.close()
+        return stored is not None
 
 
 async def finished(work: Coroutine[Any, Any, T]) -> T:

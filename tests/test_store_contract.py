@@ -115,6 +115,17 @@ class ReadingContract:
             path.unlink()
         assert store.is_absent(name(SHORT), ())
 
+    async def test_own(self, store: Store, directory: Path) -> None:
+        """What lies where uploads go is opened form by form; nothing else is."""
+        own = path_of(directory, self.layout, name(SHORT), Form.GZIP)
+        if self.layout is Layout.VAULT:
+            own = directory / VAULT_FOLDERS[0] / own.name
+        write(own, b"compressed")
+        assert await store.own(name(SHORT), Form.PLAIN) is None
+        stored = await store.own(name(SHORT), Form.GZIP)
+        assert stored is not None and (stored.path, stored.file.read()) == (str(own), b"compressed")
+        stored.file.close()
+
     async def test_no_files(self, store: Store, directory: Path) -> None:
         """A folder or a named pipe of a buffer's name is no buffer, and hangs nobody."""
         for body, make in ((SHORT, os.mkdir), (LONG, os.mkfifo)):

@@ -81,6 +81,9 @@ class Store(Protocol):
     def find(self, checksum: Checksum, forms: Sequence[Form]) -> AsyncGenerator[StoredFile, None]:
         """Open what is stored under a name, the preferred forms first; whoever takes it closes it."""
 
+    async def own(self, checksum: Checksum, form: Form) -> StoredFile | None:
+        """Open what is stored under a name where uploads go, in one form; the caller closes it."""
+
     def open_at_once(self, checksum: Checksum, forms: Sequence[Form]) -> StoredFile | None:
         """Open the first form that is stored, if that takes no waiting; None is no answer.
 

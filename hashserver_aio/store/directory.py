@@ -71,8 +71,7 @@ class DirectoryStore:
             self._places += places(extra, layout_of(extra) or Layout.FLAT, os.path.abspath(extra))
         self._device = os.stat(directory).st_dev
         self.is_network = any(map(is_network, (directory, *self._settings.extra_dirs)))
-        lock = f"{self.own_folder}/{COMMIT_LOCK}"
-        fsync = self._settings.fsync
+        lock, fsync = f"{self.own_folder}/{COMMIT_LOCK}", self._settings.fsync
         self._target = Target(self._places[0], lock, self._promises, self._counts, fsync=fsync)
         if self.writable:
             self._start_writing()
@@ -115,6 +114,10 @@ class DirectoryStore:
                 stored = await self._open(checksum, place, form)
                 if stored is not None:
                     yield stored
+
+    async def own(self, checksum: Checksum, form: Form) -> StoredFile | None:
+        """Open what is stored under a name where uploads go."""
+        return await self._open(checksum, self._places[0], form)
 
     async def _open(self, checksum: Checksum, place: Place, form: Form) -> StoredFile | None:
         arguments = (checksum, place.key, form, place.path(checksum, form))
@@ -224,18 +227,15 @@ class DirectoryStore:
 
     def upload(self, checksum: Checksum | None, form: Form, sinks: Sequence[Sink]) -> StreamedUpload:
         """Prepare to store a buffer; nothing happens before its `open`."""
-        new, fsync = self._new_upload(checksum, form), self._settings.fsync
-        return StreamedUpload(self._threads, new, sinks, fsync=fsync)
-
-    def _new_upload(self, checksum: Checksum | None, form: Form) -> Upload:
-        return Upload(self._temps, self._target, checksum, form)
+        new = Upload(self._temps, self._target, checksum, form)
+        return StreamedUpload(self._threads, new, sinks, fsync=self._settings.fsync)
 
     async def put(self, checksum: Checksum, data: bytes) -> Identity:
         """Store a whole, verified, small buffer in one hop to a thread."""
         return await self._threads.disk(self._put, checksum, data)
 
     def _put(self, checksum: Checksum, data: bytes) -> Identity:
-        upload = self._new_upload(checksum, Form.PLAIN)
+        upload = Upload(self._temps, self._target, checksum, Form.PLAIN)
         try:
             upload.open()
             upload.write(data)

@@ -7,92 +7,20 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hashserver_aio.catalogue import Arrival, Catalogue, Known
+from hashserver_aio.catalogue.arrival_rows import record_all
 from hashserver_aio.catalogue.memory import MAX_FILES, MemoryCatalogue
-from hashserver_aio.catalogue.schema import STEPS
+from hashserver_aio.catalogue.schema import STEPS, upgrade
 from hashserver_aio.catalogue.sqlite import SqliteCatalogue
-from hashserver_aio.checksums import Checksum
 from hashserver_aio.errors import StoreFailed
-from hashserver_aio.store import Form, Identity
+from hashserver_aio.store import Form
 
-
-def name(number: int) -> Checksum:
-    """Make a checksum."""
-    return Checksum(f"{number:064x}")
-
-
-def arrival(
-    number: int, *, inode: int = 1, place: str = "", form: Form = Form.PLAIN, durable: bool = True
-) -> Arrival:
-    """Make an arrival, the same one for the same arguments."""
-    sha256 = number.to_bytes(32, "little")
-    known = Known(Identity(number + 7, 10**18, 10**18 + 1, inode), number + 5, sha256, durable)
-    return Arrival(name(number), place, form, known)
-
-
-def known(catalogue: Catalogue, number: int, place: str = "", form: Form = Form.PLAIN) -> Known | None:
-    """Ask for a stored file."""
-    return catalogue.known(name(number), place, form)
-
-
-class CatalogueContract:
-    """What whoever uses a catalogue may rely on, whichever it is."""
-
-    async def test_unknown(self, catalogue: Catalogue) -> None:
-        """Of what was never recorded nothing is known."""
-        assert known(catalogue, 1) is None
-        assert catalogue.held(name(1)) is None
-
-    async def test_record(self, catalogue: Catalogue) -> None:
-        """What was recorded is known to the last bit, at once."""
-        await catalogue.record(arrival(1))
-        await catalogue.record(arrival(2, durable=False))
-        assert known(catalogue, 1) == arrival(1).known
-        assert known(catalogue, 2) == arrival(2, durable=False).known
-
-    async def test_places_and_forms(self, catalogue: Catalogue) -> None:
-        """Each file of a buffer is known for itself: by place and by form."""
-        given = [arrival(1), arrival(1, inode=2, form=Form.ZSTD), arrival(1, inode=3, place="/extra")]
-        for each in given:
-            await catalogue.record(each)
-        for each in given:
-            assert catalogue.known(each.checksum, each.place, each.form) == each.known
-        assert known(catalogue, 1, "/extra", Form.ZSTD) is None
-
-    async def test_another_file(self, catalogue: Catalogue) -> None:
-        """A file recorded anew replaces what was known, and inherits no durability."""
-        await catalogue.record(arrival(1, inode=1, durable=True))
-        await catalogue.record(arrival(1, inode=2, durable=False))
-        assert known(catalogue, 1) == arrival(1, inode=2, durable=False).known
-
-    async def test_becoming_durable(self, catalogue: Catalogue) -> None:
-        """A file that is synced later is known to be durable from then on."""
-        await catalogue.record(arrival(1, durable=False))
-        await catalogue.record(arrival(1, durable=True))
-        assert known(catalogue, 1) == arrival(1, durable=True).known
-
-    async def test_still_there(self, catalogue: Catalogue) -> None:
-        """What is not absent after all is not forgotten."""
-        await catalogue.record(arrival(1))
-        held = catalogue.held(name(1))
-        await catalogue.forget(name(1), lambda _: False)
-        assert known(catalogue, 1) == arrival(1).known and catalogue.held(name(1)) == held
-
-    async def test_forget(self, catalogue: Catalogue) -> None:
-        """What is forgotten is not listed as held; others are, and it can come again."""
-        for number in (1, 2):
-            await catalogue.record(arrival(number))
-        for number in (1, 3):  # the other one was never there
-            await catalogue.forget(name(number), lambda _: True)
-        assert catalogue.held(name(1)) is None
-        assert known(catalogue, 2) == arrival(2).known
-        await catalogue.record(arrival(1, inode=9))
-        assert known(catalogue, 1) == arrival(1, inode=9).known
+from .catalogues import CatalogueContract, arrival, known, name
 
 
 class TestMemoryCatalogue(CatalogueContract):
@@ -212,6 +140,15 @@ async def test_group_commit(catalogue: SqliteCatalogue, path: Path) -> None:
     assert transactions < 100
 
 
+def test_few_values_a_statement() -> None:
+    """However many come at once, no statement has more values than an old SQLite takes."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        upgrade(connection)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)
+        record_all(connection, [(arrival(number), None) for number in range(300)])
+        assert connection.execute("SELECT count FROM totals").fetchone() == (300,)
+
+
 async def test_one_bad_write_does_not_end_the_others(catalogue: SqliteCatalogue) -> None:
     """When a write goes wrong its caller is told, and the catalogue goes on."""
 
@@ -233,6 +170,16 @@ async def test_two_servers(opener: Opener, path: Path) -> None:
         assert all(known(catalogue, number) for number in (*range(300), 1000))
     assert rows(path, "SELECT count(*), max(seq) FROM arrivals") == [(301, 301)]
     assert len(rows(path, "SELECT value FROM meta WHERE key = 'feed_id'")) == 1
+
+
+async def test_one_bad_row_among_others(catalogue: SqliteCatalogue, path: Path) -> None:
+    """Of records that share a transaction, only the one that can't be written fails."""
+    bad = replace(arrival(3), known=arrival(3).known._replace(sha256=arrival(1).known.sha256))
+    records = [catalogue.record(each) for each in (arrival(0), arrival(1), bad, arrival(2))]
+    told = await asyncio.gather(*records, return_exceptions=True)
+    assert [type(each) for each in told] == [type(None), type(None), StoreFailed, type(None)]
+    assert [known(catalogue, number) is None for number in range(4)] == [False, False, False, True]
+    assert rows(path, "SELECT count FROM totals") == [(3,)]
 
 
 @pytest.mark.parametrize("endings", [("",), ("", "-wal", "-shm")])

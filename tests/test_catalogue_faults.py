@@ -105,6 +105,7 @@ async def test_upgrade(path: Path, steps: int) -> None:
     assert catalogue.known(name, "", Form.PLAIN) == Known(Identity(5, 2, 3, 4), 5, b"2" * 32, durable=True)
     held = Held(2, name, 5, 1500, b"2" * 32)
     assert (catalogue.held(name), list(feed(catalogue))) == (held, [held])
+    assert catalogue.named(b"2" * 32) == name and catalogue.named(b"1" * 32) is None
     assert (catalogue.totals(), catalogue.feed(0).feed_id) == (Totals(1, 5), "of old")
     assert [each.seq for each in catalogue.history((0, 0), 10**15)] == [1, 2]
     others = Digests(b"m" * 16, b"s" * 20, b"t" * 64)

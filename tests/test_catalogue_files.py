@@ -15,7 +15,7 @@ from hashserver_aio.catalogue.memory import MemoryCatalogue
 from hashserver_aio.catalogue.sqlite import SqliteCatalogue
 from hashserver_aio.store import Identity
 
-from .test_catalogue_contract import name
+from .catalogues import name
 from .test_catalogue_manifests import SIZE, manifest_of
 
 

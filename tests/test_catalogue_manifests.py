@@ -16,7 +16,7 @@ from hashserver_aio.catalogue.sqlite import SqliteCatalogue
 from hashserver_aio.checksums import Algorithm
 from hashserver_aio.store import Form
 
-from .test_catalogue_contract import arrival, name
+from .catalogues import arrival, name
 
 SIZE = 2**21
 

@@ -20,6 +20,7 @@ from ..settings import Limits
 from ..store import Form, Identity
 from ..store.files import FileId
 from . import Arrival, Digested, Held, IsAbsent, Known, Page, Totals
+from .arrival_rows import COUNT, record_all
 from .connection import Connection
 from .manifest_rows import (
     OF_BUFFER,
@@ -54,12 +55,14 @@ WHERE checksum = ? AND place = ? AND form = ?
 _HELD = """
 SELECT seq, checksum, size, added_ms, sha256 FROM arrivals WHERE checksum = ? AND deleted_ms IS NULL
 """
-_NAMED = "SELECT checksum FROM arrivals WHERE sha256 = ? AND deleted_ms IS NULL"
+_NAMED = """
+SELECT checksum FROM arrivals WHERE sha256 = ?1 AND sha256 != checksum AND deleted_ms IS NULL
+UNION ALL SELECT checksum FROM arrivals WHERE checksum = ?1 AND sha256 = ?1 AND deleted_ms IS NULL
+"""
 _HASHSET = """
 SELECT d.md5, d.sha1, a.sha256, d.sha512, a.size FROM arrivals a JOIN digests d USING (checksum)
 WHERE a.checksum = ? AND a.deleted_ms IS NULL AND a.sha256 IS NOT NULL
 """
-_DIGEST = "INSERT OR REPLACE INTO digests (checksum, md5, sha1, sha512) VALUES (?, ?, ?, ?)"
 _META = "SELECT value FROM meta WHERE key = ?"
 _FEED = """
 SELECT seq, checksum, size, added_ms, sha256 FROM arrivals
@@ -69,22 +72,8 @@ _HISTORY = f"""
 SELECT seq, checksum, size, added_ms, sha256 FROM arrivals
 WHERE (added_ms, seq) > (?, ?) AND added_ms < ? ORDER BY added_ms, seq LIMIT {PAGE}
 """
-_ARRIVE = """
-INSERT INTO arrivals (checksum, size, added_ms, sha256) SELECT ?, ?, ?, ?
-WHERE NOT EXISTS (SELECT 1 FROM arrivals WHERE checksum = ? AND deleted_ms IS NULL)
-"""
-_STORE = """
-INSERT INTO stored (checksum, place, form, size, mtime_ns, ctime_ns, inode, plain_size, durable, sha256)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (checksum, place, form) DO UPDATE SET size = excluded.size, mtime_ns = excluded.mtime_ns,
-    ctime_ns = excluded.ctime_ns, inode = excluded.inode, plain_size = excluded.plain_size,
-    sha256 = excluded.sha256,
-    durable = excluded.durable OR (durable AND inode = excluded.inode
-        AND mtime_ns = excluded.mtime_ns AND ctime_ns = excluded.ctime_ns)
-"""
 _DELETE = "UPDATE arrivals SET deleted_ms = ? WHERE seq = ?"
 _DISTRUST = "DELETE FROM stored WHERE checksum = ? AND place = ? AND form = ?"
-_COUNT = "UPDATE totals SET count = count + ?, size = size + ?"
 
 
 class SqliteCatalogue:
@@ -217,7 +206,7 @@ class SqliteCatalogue:
 
         Raises: StoreFailed, Busy.
         """
-        await self._writer.write(partial(_record, arrival=arrival, reservation=reservation))
+        await self._writer.write_along(record_all, (arrival, reservation))
 
     async def keep_manifest(self, checksum: Checksum, manifest: Manifest) -> None:
         """Keep what the blocks of a buffer hash to, if it is listed as held. Raises: StoreFailed, Busy."""
@@ -260,24 +249,6 @@ def _held(row: Row) -> Held:
     return Held(seq, Checksum(checksum.hex()), size, added_ms, sha256)
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
-def _record(connection: sqlite3.Connection, arrival: Arrival, reservation: int | None) -> None:
-    known, name = arrival.known, bytes.fromhex(arrival.checksum)
-    values = (name, known.plain_size, _now_ms(), known.sha256, name)
-    if connection.execute(_ARRIVE, values).rowcount:
-        connection.execute(_COUNT, (1, known.plain_size))
-    i = known.identity
-    row = (name, arrival.place, str(arrival.form), i.size, i.mtime_ns, i.ctime_ns, i.inode)
-    connection.execute(_STORE, (*row, known.plain_size, known.durable, known.sha256))
-    if arrival.others is not None:
-        connection.execute(_DIGEST, (name, *arrival.others))
-    if reservation is not None:
-        release(connection, reservation)
-
-
 def _distrust(connection: sqlite3.Connection, values: Values) -> None:
     connection.execute(_DISTRUST, values)
 
@@ -288,8 +259,8 @@ def _forget(connection: sqlite3.Connection, checksum: Checksum, is_absent: IsAbs
     if not is_absent([place for (place,) in places]):
         return
     for seq, _, size, *_ in connection.execute(_HELD, (name,)).fetchall():
-        connection.execute(_DELETE, (_now_ms(), seq))
-        connection.execute(_COUNT, (-1, -size))
+        connection.execute(_DELETE, (time.time_ns() // 1_000_000, seq))
+        connection.execute(COUNT, (-1, -size))
     for table in ("stored", "digests", "blocks"):
         connection.execute(f"DELETE FROM {table} WHERE checksum = ?", (name,))
 

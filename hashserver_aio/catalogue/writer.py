@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import os
 import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any, TypeVar, cast
 
 from ..errors import HashserverError, Starved, StoreFailed
 from .connection import Connection
@@ -30,7 +32,10 @@ BUSY_TIMEOUT_S = 10.0
 """How long a write waits for another server's transaction, which takes milliseconds."""
 
 Write = Callable[[sqlite3.Connection], Any]
-_Asked = tuple[Write, "asyncio.Future[Any]"]
+WriteAll = Callable[[sqlite3.Connection, Sequence[Any]], Sequence[Any]]
+"""Writes some items, the ones of each in the order given; gives an outcome for each."""
+
+_Asked = tuple[WriteAll, Any, "asyncio.Future[Any]"]
 
 _OF_A_ROW = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 """What SQLite says about one write, and not about the file."""
@@ -64,10 +69,17 @@ class Writer:
         `write` runs in a thread, and again if the transaction it ran in was rolled back.
         Raises: StoreFailed; Busy, if another program keeps the file locked.
         """
+        return cast(T, await self.write_along(_each, write))
+
+    async def write_along(self, write_all: WriteAll, item: object) -> Any:
+        """Write an item in the next transaction, at once with others that are written by the same.
+
+        Likewise: `write_all` runs in a thread, and again with one item alone if something was wrong with any.
+        """
         if self._closed:
             raise StoreFailed("the catalogue is closed")
-        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._asked.put((write, done))
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._asked.put((write_all, item, done))
         return await done
 
     async def close(self) -> None:
@@ -78,10 +90,10 @@ class Writer:
 
     def _run(self) -> None:
         while batch := self._next_batch():
-            outcomes = self._outcomes([write for write, _ in batch])
-            for (_, done), outcome in zip(batch, outcomes, strict=True):
-                with contextlib.suppress(RuntimeError):  # the loop may be gone at the very end
-                    done.get_loop().call_soon_threadsafe(_settle, done, outcome)
+            outcomes = self._outcomes(batch)
+            loop = batch[0][2].get_loop()
+            with contextlib.suppress(RuntimeError):  # the loop may be gone at the very end
+                loop.call_soon_threadsafe(_settle, [done for _, _, done in batch], outcomes)
         self._connection.close()
 
     def _next_batch(self) -> list[_Asked]:
@@ -96,18 +108,18 @@ class Writer:
             self._asked.put(None)
         return batch
 
-    def _outcomes(self, writes: list[Write]) -> list[Any]:
+    def _outcomes(self, asked: list[_Asked]) -> list[Any]:
         """Tell what each write returned, or the error that kept it from being done."""
         try:
-            return self._commit(writes)
+            return self._commit(asked)
         except _Refused as error:
-            if len(writes) == 1:
+            if len(asked) == 1:
                 return [StoreFailed(f"the catalogue refused a row: {error}")]
-            return [self._outcomes([write])[0] for write in writes]
+            return [self._outcomes([each])[0] for each in asked]
         except HashserverError as error:  # the file's fault: each alone would wait as long in vain
-            return [error] * len(writes)
+            return [error] * len(asked)
 
-    def _commit(self, writes: list[Write]) -> list[Any]:
+    def _commit(self, asked: list[_Asked]) -> list[Any]:
         """Do some writes in one transaction.
 
         Once more if the file was replaced under it; a broken one is moved aside and made anew, once.
@@ -117,7 +129,7 @@ class Writer:
         again = True
         while True:
             try:
-                return self._try(writes)
+                return self._try(asked)
             except (sqlite3.Error, OSError, StoreFailed) as error:
                 replaced = self._connection.is_replaced()
                 self._connection.close()
@@ -135,13 +147,16 @@ class Writer:
                     raise StoreFailed(f"the catalogue can't be written: {_why(error)}") from None
                 self._move_aside(error)
 
-    def _try(self, writes: list[Write]) -> list[Any]:
+    def _try(self, asked: list[_Asked]) -> list[Any]:
         try:
-            connection = self._connection.current() if set(writes) == {look} else self._open()
+            looks_only = all(item is look for _, item, _ in asked)
+            connection = self._connection.current() if looks_only else self._open()
             if connection is None:
-                return [None] * len(writes)
+                return [None] * len(asked)
             connection.execute("BEGIN IMMEDIATE")
-            outcomes = [write(connection) for write in writes]
+            outcomes: list[Any] = []
+            for write_all, alike in itertools.groupby(asked, key=itemgetter(0)):
+                outcomes += write_all(connection, [item for _, item, _ in alike])
             connection.execute("COMMIT")
             return outcomes
         except _OF_A_ROW as error:
@@ -174,13 +189,18 @@ def _why(error: Exception) -> str:
     return str(error.strerror) if isinstance(error, OSError) else str(error)
 
 
-def _settle(done: asyncio.Future[Any], outcome: object) -> None:
-    if done.done():  # its waiter was cancelled
-        return
-    if isinstance(outcome, Exception):
-        done.set_exception(outcome)
-    else:
-        done.set_result(outcome)
+def _each(connection: sqlite3.Connection, writes: Sequence[Write]) -> list[Any]:
+    return [write(connection) for write in writes]
+
+
+def _settle(waiting: Sequence[asyncio.Future[Any]], outcomes: Sequence[object]) -> None:
+    for done, outcome in zip(waiting, outcomes, strict=True):
+        if done.done():  # its waiter was cancelled
+            continue
+        if isinstance(outcome, Exception):
+            done.set_exception(outcome)
+        else:
+            done.set_result(outcome)
 
 
 def _has_code(error: Exception, *codes: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from hashserver_aio import Client
-from hashserver_aio.client.download import fetching, ranges, telling
+from hashserver_aio.client.download import fetching, part, ranges, telling
 from hashserver_aio.client.download.part import Part
 from hashserver_aio.errors import (
     Busy,
@@ -185,3 +186,21 @@ async def test_disk_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         await client.download(name(LONG), tmp_path / "file", progress=lambda now, size: told.append(now))
     assert content(tmp_path / "file") == LONG and not left
     assert shelf.sent <= len(LONG) + 2 * BLOCK and max(told) == len(LONG)
+
+
+async def test_disk_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the disk says of any sync counts: it says it once."""
+
+    def fails(file: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(part, "SYNC_BYTES", len(LONG) // 2)
+    monkeypatch.setattr(os, "fdatasync", fails)
+    shelf = Shelf(LONG)
+    async with serving(shelf):
+        with pytest.raises(OSError, match="Input/output"):
+            await saved(shelf, path=tmp_path / "file")
+        assert "file" not in files_in(tmp_path)
+        monkeypatch.undo()
+        await saved(shelf, path=tmp_path / "file")
+    assert content(tmp_path / "file") == LONG

@@ -13,7 +13,7 @@ import json
 import os
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from stat import S_ISREG
@@ -27,8 +27,11 @@ T = TypeVar("T")
 
 VERSION = 1
 
-THREADS = 3
-"""Two hash what comes, one reads it back."""
+THREADS = 4
+"""Two hash what comes, one reads it back, one waits for the disk."""
+
+SYNC_BYTES = 128 * 2**20
+"""So much is left to the sync in the end at most, beside what comes meanwhile."""
 
 WRITE_BYTES = 256 * 1024
 """Longer writes get larger pages of the kernel, of memory that it has not used yet: three times its time."""
@@ -76,6 +79,8 @@ class Part:
         self._part = path.with_name(os.fsdecode(name + b".part"))
         self._state = path.with_name(os.fsdecode(name + b".part.state"))
         self._file = self._journal = -1
+        self._unsynced = 0
+        self._syncing: Future[None] | None = None
         self._claims: tuple[int, dict[int, bytes]] | None = None
         self._threads = ThreadPoolExecutor(THREADS, "part")
 
@@ -129,6 +134,7 @@ class Part:
     def write(self, number: int, first: int, data: memoryview, sha1: bytes) -> None:
         """Write a block, and take note of it."""
         self._write(first, data)
+        self._sync_now_and_then(len(data))
         os.write(self._journal, f"{number} {sha1.hex()}\n".encode())
 
     def sha1(self, first: int, length: int) -> bytes:
@@ -153,6 +159,8 @@ class Part:
 
     def finish(self) -> None:
         """Put the file in its place, on the disk. Raises: Busy, if it was taken away; OSError."""
+        if self._syncing is not None:
+            self._syncing.result()  # the kernel tells of a failure once
         os.fsync(self._file)
         self._check_place()
         os.replace(self._part, self.path)
@@ -196,6 +204,14 @@ class Part:
         found = filter(None, map(_CLAIM.fullmatch, lines))
         claims = {int(match[1]): bytes.fromhex(match[2]) for match in found}
         return (block_size, claims) if block_size > 0 else None
+
+    def _sync_now_and_then(self, count: int) -> None:
+        """Let the disk begin while the rest comes. Raises: OSError, of the last time."""
+        self._unsynced += count
+        if self._unsynced >= SYNC_BYTES and (self._syncing is None or self._syncing.done()):
+            if self._syncing is not None:
+                self._syncing.result()
+            self._unsynced, self._syncing = 0, self._threads.submit(os.fdatasync, self._file)
 
     def _check_place(self) -> None:
         if not _is_at(self._file, self._part):

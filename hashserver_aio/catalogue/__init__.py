@@ -1,6 +1,7 @@
 """What is held and known about it: an index of the store, never the truth about it.
 
-Every row can be lost; the worst that follows is that a file is hashed once more.
+Every row can be lost; the worst that follows is that a file is hashed once more,
+or that a node has to register again.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from ..checksums import Checksum, Digests, Hashset
 from ..settings import Limits
 from ..store import Form, Identity
 from ..store.files import FileId
+from .nodes import Nodes
 
 __all__ = ["Arrival", "Catalogue", "Digested", "Held", "IsAbsent", "Known", "Page", "Totals"]
 
@@ -95,10 +97,14 @@ class Catalogue(Protocol):
 
     Who has seen `seq` n in the feed never later meets a new one up to n. Numbers are comparable as
     long as `feed_id` is the same: it is another one when the catalogue was lost.
-    `is_shared`: it outlives this process, and others see the same one.
+    `is_shared`: it outlives this process, and others see the same one. `nodes`: who has registered.
     """
 
     is_shared: bool
+
+    @property
+    def nodes(self) -> Nodes:
+        """Rows of nodes."""
 
     async def why_unusable(self) -> str | None:
         """Tell in a sentence, without a path, why nothing can be read or written; None if it can.

@@ -6,10 +6,13 @@ SQLite holds, and the next server to stop would destroy it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import stat
+from collections.abc import Iterator
 
+from ..errors import StoreFailed
 from .schema import refuse_foreign, upgrade
 
 
@@ -62,6 +65,23 @@ class Connection:
             self.close()
             raise
         return connection
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection | None]:
+        """Hold the connection; what can't be read must not look like nothing.
+
+        Raises: StoreFailed.
+        """
+        try:
+            yield self.current()
+        except (sqlite3.Error, OSError) as error:
+            self.close()
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise StoreFailed(f"the catalogue can't be read: {reason}") from None
+
+    def another(self) -> Connection:
+        """Make one more connection to the same file, for another thread."""
+        return Connection(self._path, self._timeout_s, fsync=self._synchronous == "FULL")
 
     def close(self) -> None:
         """Let go of the file."""

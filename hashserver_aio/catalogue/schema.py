@@ -104,6 +104,26 @@ STEPS = (
     CREATE UNIQUE INDEX arrivals_sha256 ON arrivals (sha256)
         WHERE deleted_ms IS NULL AND sha256 IS NOT NULL AND sha256 != checksum;
     """,
+    # Nodes are listed by height, those seen lately only: the index alone tells who they are.
+    """
+    CREATE TABLE nodes (
+        seq INTEGER PRIMARY KEY,
+        address TEXT NOT NULL UNIQUE,
+        payout_address TEXT NOT NULL,
+        registered_ms INTEGER NOT NULL,
+        last_seen_ms INTEGER NOT NULL,
+        online_ms INTEGER NOT NULL,
+        height INTEGER NOT NULL
+    );
+    CREATE INDEX nodes_by_height ON nodes (height DESC, seq, last_seen_ms);
+    CREATE TABLE submissions (
+        node INTEGER NOT NULL,
+        block INTEGER NOT NULL,
+        response BLOB NOT NULL,
+        added_ms INTEGER NOT NULL,
+        PRIMARY KEY (node, block)
+    ) WITHOUT ROWID;
+    """,
 )
 
 

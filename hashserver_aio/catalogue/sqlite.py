@@ -9,7 +9,7 @@ import contextlib
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -31,6 +31,7 @@ from .manifest_rows import (
     keep_of_file,
     manifest_in,
 )
+from .node_rows import SqliteNodes
 from .reservations import release, reserve
 from .writer import Writer, look
 
@@ -90,10 +91,12 @@ class SqliteCatalogue:
         with contextlib.suppress(sqlite3.Error, OSError):
             self._reader.current()  # a file that a newer program made is refused now, not later
         self._writer = Writer(path, prepare, fsync=fsync)
+        self.nodes = SqliteNodes(self._reader, self._writer)
 
     async def close(self) -> None:
         """Finish what is being written."""
         await self._writer.close()
+        self.nodes.close()
         self._reader.close()
 
     async def why_unusable(self) -> str | None:
@@ -146,7 +149,7 @@ class SqliteCatalogue:
 
     def totals(self) -> Totals:
         """Tell how much is held. Raises: StoreFailed."""
-        with self._reading() as connection:
+        with self._reader.reading() as connection:
             if connection is None:
                 return Totals(0, 0)
             return Totals(*connection.execute("SELECT count, size FROM totals").fetchone())
@@ -154,7 +157,7 @@ class SqliteCatalogue:
     def feed(self, first_seq: int) -> Page:
         """Give the next page of what is held, in the order of arrival, from a number on."""
         first_seq = min(max(1, first_seq), MAX_NUMBER)
-        with self._reading() as connection:
+        with self._reader.reading() as connection:
             if connection is None:
                 return Page("", [], first_seq)
             connection.execute("BEGIN")  # so that the page is of one moment
@@ -168,19 +171,9 @@ class SqliteCatalogue:
     def history(self, after: tuple[int, int], until_ms: int) -> list[Held]:
         """Give what came, in the order of time, deleted or not: the first ones of a page."""
         values = [min(max(0, number), MAX_NUMBER) for number in (*after, until_ms)]
-        with self._reading() as connection:
+        with self._reader.reading() as connection:
             rows = [] if connection is None else connection.execute(_HISTORY, values).fetchall()
         return [_held(row) for row in rows]
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection | None]:
-        """Hold the connection; what can't be read must not look like nothing."""
-        try:
-            yield self._reader.current()
-        except (sqlite3.Error, OSError) as error:
-            self._reader.close()
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise StoreFailed(f"the catalogue can't be read: {reason}") from None
 
     def note(self, key: str) -> str:
         """Give what was noted under a key."""

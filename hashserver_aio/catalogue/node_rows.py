@@ -1,0 +1,150 @@
+"""Rows of nodes in the SQLite catalogue.
+
+What goes through many rows runs in a thread with a connection of its own, so that nobody else waits for it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+from ..errors import LimitReached
+from ..store.threads import finished
+from . import nodes
+from .connection import Connection
+from .nodes import KEPT_SUBMISSIONS, PAGE, START, Node, NodeTotals, Seen, Submission
+from .writer import Writer
+
+T = TypeVar("T")
+
+_COLUMNS = "seq, address, payout_address, registered_ms, last_seen_ms, online_ms, height"
+_GET = f"SELECT {_COLUMNS} FROM nodes WHERE address = ?"
+_ADD = """
+INSERT INTO nodes (address, payout_address, registered_ms, last_seen_ms, online_ms, height)
+SELECT ?1, ?2, ?3, ?3, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM nodes WHERE address = ?1)
+"""
+_SEE = """
+UPDATE nodes SET online_ms = online_ms + min(max(?1 - last_seen_ms, 0), ?2),
+    last_seen_ms = max(last_seen_ms, ?1), height = ifnull(?3, height)
+WHERE address = ?4
+"""
+_SUBMIT = "INSERT OR IGNORE INTO submissions (node, block, response, added_ms) VALUES (?, ?, ?, ?)"
+_MAKE_ROOM = """
+DELETE FROM submissions WHERE node = ?1 AND block IN (
+    SELECT block FROM submissions WHERE node = ?1 ORDER BY added_ms DESC, block DESC LIMIT -1 OFFSET ?2)
+"""
+_SUBMISSIONS = """
+SELECT block, response, added_ms FROM submissions
+WHERE node = (SELECT seq FROM nodes WHERE address = ?) ORDER BY block
+"""
+# Two questions, as one with an OR in it would go through all nodes of the same height, page after page.
+_AS_HIGH = f"""
+SELECT {_COLUMNS} FROM nodes INDEXED BY nodes_by_height
+WHERE height = ? AND seq > ? AND last_seen_ms > ? ORDER BY seq LIMIT ?
+"""
+_LOWER = f"""
+SELECT {_COLUMNS} FROM nodes INDEXED BY nodes_by_height
+WHERE height < ? AND last_seen_ms > ? ORDER BY height DESC, seq LIMIT ?
+"""
+_TOTALS = """
+SELECT count(*), ifnull(sum(height), 0) FROM nodes INDEXED BY nodes_by_height WHERE last_seen_ms > ?
+"""
+
+
+class SqliteNodes:
+    """The nodes of a catalogue in a file; `reader` and `writer` are those of the catalogue."""
+
+    def __init__(self, reader: Connection, writer: Writer) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._listing = reader.another()
+        self._thread = ThreadPoolExecutor(1, "nodes")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._thread.shutdown()
+        self._listing.close()
+
+    def get(self, address: str) -> Node | None:
+        """Tell of a node. Raises: StoreFailed."""
+        with self._reader.reading() as connection:
+            row = connection.execute(_GET, (address,)).fetchone() if connection else None
+        return None if row is None else Node(*row)
+
+    def submissions(self, address: str) -> list[Submission]:
+        """Give the answers of a node, in the order of blocks. Raises: StoreFailed."""
+        with self._reader.reading() as connection:
+            rows = connection.execute(_SUBMISSIONS, (address,)).fetchall() if connection else []
+        return [Submission(*row) for row in rows]
+
+    async def add(self, address: str, payout_address: str, at_ms: int) -> bool:
+        """Register a node. Raises: LimitReached, StoreFailed, Busy."""
+        added = await self._writer.write(partial(_add, values=(address, payout_address, at_ms)))
+        if added is None:
+            raise LimitReached(f"{nodes.MAX_NODES} nodes have registered, and no more may")
+        return added
+
+    async def see(self, address: str, seen: Seen) -> bool:
+        """Note that a node lives, and its height. Raises: StoreFailed, Busy."""
+        values = (seen.at_ms, seen.online_ms, seen.height, address)
+        return await self._writer.write(partial(_see, values=values))
+
+    async def submit(self, address: str, submission: Submission) -> bool | None:
+        """Keep an answer to a block. Raises: StoreFailed, Busy."""
+        return await self._writer.write(partial(_submit, address=address, submission=submission))
+
+    async def online(self, since_ms: int, after: tuple[int, int] = START) -> list[Node]:
+        """Give the next page of those seen after a time. Raises: StoreFailed."""
+        return await self._read(partial(_page, since_ms=since_ms, after=after), [])
+
+    async def totals(self, since_ms: int) -> NodeTotals:
+        """Count those seen after a time. Raises: StoreFailed."""
+        return await self._read(partial(_totals, since_ms=since_ms), NodeTotals(0, 0))
+
+    async def _read(self, read: Callable[[sqlite3.Connection], T], nothing: T) -> T:
+        return await finished(self._thread.submit(self._in_thread, read, nothing))
+
+    def _in_thread(self, read: Callable[[sqlite3.Connection], T], nothing: T) -> T:
+        with self._listing.reading() as connection:
+            return nothing if connection is None else read(connection)
+
+
+def _add(connection: sqlite3.Connection, values: tuple[str, str, int]) -> bool | None:
+    """Give None where there is no room: nodes are never removed, so the last number is how many there are."""
+    if connection.execute(_ADD, values).rowcount == 0:
+        return False
+    (count,) = connection.execute("SELECT max(seq) FROM nodes").fetchone()
+    if count > nodes.MAX_NODES:
+        connection.execute("DELETE FROM nodes WHERE seq = ?", (count,))
+        return None
+    return True
+
+
+def _see(connection: sqlite3.Connection, values: tuple[int | str | None, ...]) -> bool:
+    return connection.execute(_SEE, values).rowcount == 1
+
+
+def _submit(connection: sqlite3.Connection, address: str, submission: Submission) -> bool | None:
+    row = connection.execute("SELECT seq FROM nodes WHERE address = ?", (address,)).fetchone()
+    if row is None:
+        return None
+    if connection.execute(_SUBMIT, (*row, *submission)).rowcount == 0:
+        return False
+    connection.execute(_MAKE_ROOM, (*row, KEPT_SUBMISSIONS))
+    return True
+
+
+def _page(connection: sqlite3.Connection, since_ms: int, after: tuple[int, int]) -> list[Node]:
+    height, seq = after
+    connection.execute("BEGIN")  # so that the page is of one moment
+    rows = connection.execute(_AS_HIGH, (height, seq, since_ms, PAGE)).fetchall()
+    rows += connection.execute(_LOWER, (height, since_ms, PAGE - len(rows))).fetchall()
+    connection.execute("COMMIT")
+    return [Node(*row) for row in rows]
+
+
+def _totals(connection: sqlite3.Connection, since_ms: int) -> NodeTotals:
+    return NodeTotals(*connection.execute(_TOTALS, (since_ms,)).fetchone())

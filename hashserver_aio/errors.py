@@ -22,6 +22,13 @@ Nothing here knows HTTP: `server/errors.py` holds the status of each.
       UnknownEncoding      a content coding that is not spoken here
       UploadCut            the body ended or stalled before its end
       FeedChanged          the numbers of a feed belong to a catalogue that is gone
+      BadAddress           text is no Bitcoin address
+      NotSigned            what is said about a node is not signed with its key, now, for this server
+      NodeNotFound         no such node has registered
+      AlreadyRegistered    the node has registered before
+      AlreadyAudited       the node has answered this audit before
+      HeightTooLarge       a node claims to hold more than a node may
+      TooManyRequests      somebody asks more often than one may
       AlreadyHeld          the client asked for a new buffer only
       ReadOnly             the server takes no buffers
       ForeignOrigin        a web page of another origin wants to write
@@ -149,6 +156,57 @@ class FeedChanged(HashserverError):
 
 class AlreadyHeld(HashserverError):
     """The client asked for a new buffer only, and this one is held."""
+
+
+class BadAddress(HashserverError):
+    """Text is no Bitcoin address."""
+
+    def __init__(self) -> None:
+        super().__init__("this is no Bitcoin address")
+
+
+class NotSigned(HashserverError):
+    """What is said about a node is not signed with its key, now, for this server; nobody is told which."""
+
+    def __init__(self) -> None:
+        super().__init__("the headers Date and Authorization are not signed with this node's key, or not now")
+
+
+class NodeNotFound(HashserverError):
+    """No such node has registered."""
+
+    def __init__(self) -> None:
+        super().__init__("this node has not registered")
+
+
+class AlreadyRegistered(HashserverError):
+    """The node has registered before."""
+
+    def __init__(self) -> None:
+        super().__init__("this node has registered already")
+
+
+class AlreadyAudited(HashserverError):
+    """The node has answered to the audit of this block before."""
+
+    def __init__(self, block: int) -> None:
+        super().__init__(f"block {block} was answered already")
+        self.block = block
+
+
+class HeightTooLarge(HashserverError):
+    """A node claims to hold more than a node may."""
+
+    def __init__(self) -> None:
+        super().__init__("this is more than a node may claim to hold")
+
+
+class TooManyRequests(HashserverError):
+    """Somebody asks more often than one may; `wait_s`: when to ask again."""
+
+    def __init__(self, wait_s: float) -> None:
+        super().__init__("you ask too often; ask again later")
+        self.wait_s = wait_s
 
 
 class ReadOnly(HashserverError):

@@ -30,6 +30,11 @@ DEFAULT_LOCK_TIMEOUT_S = 120.0
 DEFAULT_GRACE_S = 10.0
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
+DEFAULT_SERVER_ADDRESS = "16ZcxFDdkVJR1P8GMNmWFyhS4EKrRMsWNG"
+DEFAULT_ONLINE_MINUTES = 15.0
+DEFAULT_MAX_PING_S = 60.0
+DEFAULT_HEIGHT_LIMIT = 200_000
+DEFAULT_NODE_RATE = 50.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +55,29 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NodeRules:
+    """What the registry of nodes holds them to.
+
+    Online is who was seen within `online_s`; a ping sooner than `max_ping_s` after the last one changes
+    nothing; heights are below `height_limit`; so many `calls_per_s` may come from one client address.
+    """
+
+    server_address: str = DEFAULT_SERVER_ADDRESS
+    online_s: float = DEFAULT_ONLINE_MINUTES * 60
+    max_ping_s: float = DEFAULT_MAX_PING_S
+    height_limit: int = DEFAULT_HEIGHT_LIMIT
+    calls_per_s: float = DEFAULT_NODE_RATE
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """How to serve one directory.
 
     `layout` and `algorithm` are None where the directory itself is to tell (else prefix, sha3-256);
     `catalogue`, a URL, is None for the usual place. `fetch_allow`: networks and hosts that may be
     fetched from though they are not of the public Internet. `web_root`: a folder whose files are served
-    too, those with a dot only if `dot_files`, and never those `kept_back`.
+    too, those with a dot only if `dot_files`, and never those `kept_back`. `nodes`: the rules of the registry
+    of nodes, if there is one.
     """
 
     directory: Path
@@ -81,6 +102,7 @@ class Settings:
     dot_files: bool = False
     kept_back: tuple[Path, ...] = ()
     share_with_group: bool = False
+    nodes: NodeRules | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

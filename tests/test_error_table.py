@@ -12,6 +12,7 @@ from hashserver_aio import errors
 from hashserver_aio.errors import HashserverError, from_os_error
 from hashserver_aio.server.axon.words import CODES
 from hashserver_aio.server.errors import STATUS
+from hashserver_aio.server.nodes.words import TEXTS
 from hashserver_aio.server.words import PLAIN_TEXT
 
 
@@ -47,8 +48,8 @@ def test_drawing_names_every_error() -> None:
 
 
 def test_plain_text_is_for_known_errors() -> None:
-    """The words of hashserver 1.1.0, and those of the Axon, belong to errors of the table."""
-    assert set(PLAIN_TEXT) | set(CODES) <= set(STATUS)
+    """The words of hashserver 1.1.0, of the Axon and of dataserv belong to errors of the table."""
+    assert set(PLAIN_TEXT) | set(CODES) | set(TEXTS) <= set(STATUS)
 
 
 @pytest.mark.parametrize(

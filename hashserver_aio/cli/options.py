@@ -18,10 +18,12 @@ from .values import (
     FILE,
     FOLDER,
     GRACE,
+    MINUTES,
     PORT,
     RANGE_PORT,
     RATE,
     SECONDS,
+    Address,
     BlockSize,
     Folders,
     Origin,
@@ -94,6 +96,19 @@ STORE_OPTIONS = (
     option("--cors-origin", type=Origin(), multiple=True, metavar="ORIGIN",
            help="Let web pages of this origin write, e.g. https://app.example; may be repeated. "
            "All may read."),
+    option("--node-registry", is_flag=True,
+           help="Register nodes, as dataserv did: /api/register and its kind. They sign what they say."),
+    option("--server-address", type=Address(), default=s.DEFAULT_SERVER_ADDRESS, show_default=True,
+           metavar="A", help="The Bitcoin address that nodes sign for; best one that no other server has."),
+    option("--online-minutes", type=MINUTES, default=s.DEFAULT_ONLINE_MINUTES, show_default=True, metavar="M",
+           help="For how long a node is online after it was seen."),
+    option("--max-ping", type=GRACE, default=s.DEFAULT_MAX_PING_S, show_default=True, metavar="S",
+           help="A ping that comes sooner after the last one is accepted and changes nothing."),
+    option("--height-limit", type=click.IntRange(1, 2**40), default=s.DEFAULT_HEIGHT_LIMIT, show_default=True,
+           metavar="N", help="Refuse heights of nodes (units of 128 MiB) from N on."),
+    option("--node-rate", type=SECONDS, default=s.DEFAULT_NODE_RATE, show_default=True, metavar="N",
+           help="Calls of nodes that may come from one client address in a second; in ten seconds ten times "
+           "as many at once. Raise it behind a proxy: there all have its address."),
 )  # fmt: skip
 
 LISTENING_OPTIONS = (
@@ -167,7 +182,18 @@ def store_settings(given: dict[str, Any]) -> s.Settings:
         cors_origins=tuple(given["cors_origin"]),
         web_root=given["web_root"],
         dot_files=given["dot_files"],
+        nodes=_node_rules(given) if given["node_registry"] else None,
         kept_back=tuple(given[name] for name in _KEPT_BACK if given.get(name) is not None),
+    )
+
+
+def _node_rules(given: dict[str, Any]) -> s.NodeRules:
+    return s.NodeRules(
+        server_address=given["server_address"],
+        online_s=given["online_minutes"] * 60,
+        max_ping_s=given["max_ping"],
+        height_limit=given["height_limit"],
+        calls_per_s=given["node_rate"],
     )
 
 

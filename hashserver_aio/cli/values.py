@@ -11,6 +11,8 @@ from typing import Any
 import click
 
 from ..blocks import is_block_size
+from ..errors import BadAddress
+from ..nodes import parse_address
 
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/\s]+")
@@ -60,6 +62,19 @@ class Folders(click.ParamType[tuple[Path, ...]]):
         return tuple(Path(name) for name in names if name)
 
 
+class Address(click.ParamType[str]):
+    """A Bitcoin address."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read an address."""
+        try:
+            return parse_address(str(value))
+        except BadAddress:
+            self.fail(f"{value!r} is no Bitcoin address", param, ctx)
+
+
 class Finite(click.FloatRange):
     """A number that is neither infinite nor none at all."""
 
@@ -73,6 +88,7 @@ class Finite(click.FloatRange):
 
 SECONDS = RATE = Finite(min=0, min_open=True)
 GRACE = Finite(min=0)
+MINUTES = Finite(min=0, min_open=True, max=60 * 24 * 3650)
 
 
 class Workers(click.ParamType[int]):

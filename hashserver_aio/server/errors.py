@@ -6,6 +6,7 @@ A handler raises; only this middleware turns an error into an answer.
 from __future__ import annotations
 
 import logging
+import math
 from http import HTTPStatus
 
 from aiohttp import web
@@ -14,6 +15,8 @@ from aiohttp.typedefs import Handler
 from .. import errors as e
 from . import words
 from .axon import words as axon
+from .keys import SETTINGS
+from .nodes import words as nodes
 from .rd import words as rd
 from .words import ECHOED, Words
 
@@ -41,6 +44,13 @@ STATUS: dict[type[e.HashserverError], HTTPStatus] = {
     e.ReadOnly: HTTPStatus.METHOD_NOT_ALLOWED,
     e.UploadCut: HTTPStatus.BAD_REQUEST,
     e.FeedChanged: HTTPStatus.CONFLICT,
+    e.BadAddress: HTTPStatus.BAD_REQUEST,
+    e.NotSigned: HTTPStatus.UNAUTHORIZED,
+    e.NodeNotFound: HTTPStatus.NOT_FOUND,
+    e.AlreadyRegistered: HTTPStatus.CONFLICT,
+    e.AlreadyAudited: HTTPStatus.CONFLICT,
+    e.HeightTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    e.TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     e.AlreadyHeld: HTTPStatus.PRECONDITION_FAILED,
     e.BufferTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     e.UnknownEncoding: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -88,6 +98,8 @@ def _words_for(request: web.Request) -> Words:
     path = request.path
     if path.startswith(axon.BASE):
         return axon.WORDS
+    if path.startswith(nodes.PATHS) and request.app[SETTINGS].nodes is not None:
+        return nodes.WORDS
     return rd.WORDS if path.startswith(rd.BASE) else words.WORDS
 
 
@@ -107,6 +119,8 @@ def _refusal(request: web.Request, error: e.HashserverError) -> web.Response:
         response.headers["Allow"] = "GET, HEAD, OPTIONS"
     elif isinstance(error, e.Busy | e.FileChanged | e.NotYet):
         response.headers["Retry-After"] = "5"
+    elif isinstance(error, e.TooManyRequests):
+        response.headers["Retry-After"] = str(math.ceil(error.wait_s))
     return response
 
 

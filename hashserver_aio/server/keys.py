@@ -10,6 +10,7 @@ from ..counting import Counts
 from ..fetching import Fetcher
 from ..file_manifests import FileManifests
 from ..manifests import Manifests
+from ..nodes import Registry
 from ..reading.apart import Readers
 from ..settings import Settings
 from ..webroot import WebRoot
@@ -30,4 +31,5 @@ METER = web.AppKey("METER", Meter)
 READINESS = web.AppKey("READINESS", Readiness)
 FETCHER = web.AppKey("FETCHER", Fetcher)
 WEB_ROOT: web.AppKey[WebRoot | None] = web.AppKey("WEB_ROOT")
+REGISTRY = web.AppKey("REGISTRY", Registry)
 FAST_PATH = web.AppKey("FAST_PATH", FastPath)

@@ -1,0 +1,33 @@
+"""What has to be so that a registry can be served."""
+
+from __future__ import annotations
+
+import hashlib
+
+from ..errors import BadAddress, CannotStart
+from ..settings import Settings
+from .addresses import parse_address
+
+
+def refuse(settings: Settings) -> None:
+    """Refuse a registry that could not work.
+
+    Raises: CannotStart.
+    """
+    if settings.nodes is None:
+        return
+    try:
+        parse_address(settings.nodes.server_address)
+    except BadAddress:
+        given = settings.nodes.server_address[:100]
+        raise CannotStart(f"--server-address {given!r} is no Bitcoin address; name one, or none") from None
+    if settings.catalogue == "memory:" or (settings.catalogue is None and not settings.writable):
+        raise CannotStart(
+            "--node-registry would forget its nodes; let it keep them: --writable, or --catalogue sqlite:PATH"
+        )
+    try:
+        hashlib.new("ripemd160")
+    except ValueError:
+        raise CannotStart(
+            "--node-registry needs RIPEMD-160, which this OpenSSL has not; take 3.0.7 or newer"
+        ) from None

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from hashserver_aio.catalogue import node_rows
+from hashserver_aio.catalogue.nodes import PAGE
 from hashserver_aio.settings import NodeRules
 
 from .conftest import Client, ClientFactory
@@ -106,7 +107,7 @@ async def test_many_nodes(client: Client, directory: Path, monkeypatch: pytest.M
     assert status == 200 and len({farmer["btc_addr"] for farmer in farmers}) == 100_000
     heights = [farmer["height"] for farmer in farmers]
     assert heights == sorted(heights, reverse=True)
-    assert sizes == [500] * 200 + [0]
+    assert sizes == [PAGE] * (100_000 // PAGE) + [0]
     assert served > 10
     assert (await ask(client, "/api/online"))[1].count("<br/>") == 100_000
     assert json.loads((await ask(client, "/api/total"))[1])["total_farmers"] == 100_000

@@ -70,7 +70,7 @@ class MemoryNodes:
         """Give the next page of those seen after a time."""
         height, seq = after
         begin = bisect_right(self._order, (-height, seq, "\x7f"))
-        behind = (self._nodes[address] for _, _, address in islice(self._order, begin, None))
+        behind = (self._nodes[self._order[place][2]] for place in range(begin, len(self._order)))
         return list(islice((node for node in behind if node.last_seen_ms > since_ms), PAGE))
 
     async def totals(self, since_ms: int) -> NodeTotals:

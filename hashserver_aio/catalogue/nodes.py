@@ -13,7 +13,7 @@ MAX_NODES = 1_000_000
 KEPT_SUBMISSIONS = 100
 """Audits that are kept of a node: they come with the blocks of a chain, one in ten minutes."""
 
-PAGE = 500
+PAGE = 250
 """Nodes of a listing that are read at once; with the wording, some milliseconds."""
 
 

@@ -71,7 +71,7 @@ async def online_json(request: web.Request) -> web.StreamResponse:
     async def pages() -> AsyncIterator[str]:
         before = '{"farmers": ['
         async for page in registry.online():
-            yield before + ", ".join([json.dumps(described(registry, node)) for node in page])
+            yield before + json.dumps([described(registry, node) for node in page])[1:-1]
             before = ", "
         yield "]}" if before == ", " else f"{before}]}}"
 

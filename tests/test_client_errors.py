@@ -30,7 +30,15 @@ WIDER = {
 }
 """For these the Axon has the same word as for others."""
 
-UNWORDED: tuple[type[e.HashserverError], ...] = (e.NoSuchFile, e.FileChanged)
+UNWORDED: dict[type[e.HashserverError], e.HashserverError] = {
+    e.NoSuchFile: e.NoSuchFile(),
+    e.BadAddress: e.BadAddress(),
+    e.NotSigned: e.NotSigned(),
+    e.NodeNotFound: e.NodeNotFound(),
+    e.AlreadyRegistered: e.AlreadyRegistered(),
+    e.HeightTooLarge: e.HeightTooLarge(),
+    e.TooManyRequests: e.TooManyRequests(1.0),
+}
 """These have one message each."""
 
 
@@ -39,7 +47,7 @@ def made(kind: type[e.HashserverError]) -> e.HashserverError:
     if kind is e.BadChecksum:
         return e.BadChecksum("x", "Value error, Wrong length")
     if kind in UNWORDED:
-        return kind()
+        return UNWORDED[kind]
     return e.BadNameList("list_type", "why") if kind is e.BadNameList else kind("why")
 
 

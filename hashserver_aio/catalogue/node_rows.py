@@ -24,17 +24,17 @@ _COLUMNS = "seq, address, payout_address, registered_ms, last_seen_ms, online_ms
 _GET = f"SELECT {_COLUMNS} FROM nodes WHERE address = ?"
 _ADD = """
 INSERT INTO nodes (address, payout_address, registered_ms, last_seen_ms, online_ms, height)
-SELECT ?1, ?2, ?3, ?3, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM nodes WHERE address = ?1)
+SELECT ?, ?, ?, ?, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM nodes WHERE address = ?)
 """
 _SEE = """
-UPDATE nodes SET online_ms = online_ms + min(max(?1 - last_seen_ms, 0), ?2),
-    last_seen_ms = max(last_seen_ms, ?1), height = ifnull(?3, height)
-WHERE address = ?4
+UPDATE nodes SET online_ms = online_ms + min(max(? - last_seen_ms, 0), ?),
+    last_seen_ms = max(last_seen_ms, ?), height = ifnull(?, height)
+WHERE address = ?
 """
 _SUBMIT = "INSERT OR IGNORE INTO submissions (node, block, response, added_ms) VALUES (?, ?, ?, ?)"
 _MAKE_ROOM = """
-DELETE FROM submissions WHERE node = ?1 AND block IN (
-    SELECT block FROM submissions WHERE node = ?1 ORDER BY added_ms DESC, block DESC LIMIT -1 OFFSET ?2)
+DELETE FROM submissions WHERE node = ? AND block IN (
+    SELECT block FROM submissions WHERE node = ? ORDER BY added_ms DESC, block DESC LIMIT -1 OFFSET ?)
 """
 _SUBMISSIONS = """
 SELECT block, response, added_ms FROM submissions
@@ -82,14 +82,16 @@ class SqliteNodes:
 
     async def add(self, address: str, payout_address: str, at_ms: int) -> bool:
         """Register a node. Raises: LimitReached, StoreFailed, Busy."""
-        added = await self._writer.write(partial(_add, values=(address, payout_address, at_ms)))
+        added = await self._writer.write(
+            partial(_add, values=(address, payout_address, at_ms, at_ms, address))
+        )
         if added is None:
             raise LimitReached(f"{nodes.MAX_NODES} nodes have registered, and no more may")
         return added
 
     async def see(self, address: str, seen: Seen) -> bool:
         """Note that a node lives, and its height. Raises: StoreFailed, Busy."""
-        values = (seen.at_ms, seen.online_ms, seen.height, address)
+        values = (seen.at_ms, seen.online_ms, seen.at_ms, seen.height, address)
         return await self._writer.write(partial(_see, values=values))
 
     async def submit(self, address: str, submission: Submission) -> bool | None:
@@ -112,7 +114,7 @@ class SqliteNodes:
             return nothing if connection is None else read(connection)
 
 
-def _add(connection: sqlite3.Connection, values: tuple[str, str, int]) -> bool | None:
+def _add(connection: sqlite3.Connection, values: tuple[str | int, ...]) -> bool | None:
     """Give None where there is no room: nodes are never removed, so the last number is how many there are."""
     if connection.execute(_ADD, values).rowcount == 0:
         return False
@@ -133,7 +135,7 @@ def _submit(connection: sqlite3.Connection, address: str, submission: Submission
         return None
     if connection.execute(_SUBMIT, (*row, *submission)).rowcount == 0:
         return False
-    connection.execute(_MAKE_ROOM, (*row, KEPT_SUBMISSIONS))
+    connection.execute(_MAKE_ROOM, (*row, *row, KEPT_SUBMISSIONS))
     return True
 
 

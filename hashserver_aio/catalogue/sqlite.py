@@ -57,8 +57,8 @@ _HELD = """
 SELECT seq, checksum, size, added_ms, sha256 FROM arrivals WHERE checksum = ? AND deleted_ms IS NULL
 """
 _NAMED = """
-SELECT checksum FROM arrivals WHERE sha256 = ?1 AND sha256 != checksum AND deleted_ms IS NULL
-UNION ALL SELECT checksum FROM arrivals WHERE checksum = ?1 AND sha256 = ?1 AND deleted_ms IS NULL
+SELECT checksum FROM arrivals WHERE sha256 = ? AND sha256 != checksum AND deleted_ms IS NULL
+UNION ALL SELECT checksum FROM arrivals WHERE checksum = ? AND sha256 = ? AND deleted_ms IS NULL
 """
 _HASHSET = """
 SELECT d.md5, d.sha1, a.sha256, d.sha512, a.size FROM arrivals a JOIN digests d USING (checksum)
@@ -129,7 +129,7 @@ class SqliteCatalogue:
 
     def named(self, sha256: bytes) -> Checksum | None:
         """Tell the name of the buffer, listed as held, that has this SHA-256."""
-        row = self._row(_NAMED, (sha256,))
+        row = self._row(_NAMED, (sha256, sha256, sha256))
         return None if row is None else Checksum(row[0].hex())
 
     def hashset(self, checksum: Checksum) -> Hashset | None:

@@ -193,7 +193,7 @@ async def test_pages_cost_alike(tmp_path: Path) -> None:
         statement = (
             "INSERT INTO nodes (address, payout_address, registered_ms, last_seen_ms, online_ms, height)"
         )
-        connection.executemany(f"{statement} VALUES (?1, 'payout', 1, 1, 0, ?2 / 3)", rows)
+        connection.executemany(f"{statement} VALUES (?, 'payout', 1, 1, 0, ? / 3)", rows)
         for query, values in ((node_rows._AS_HIGH, (0, 0, 0, PAGE)), (node_rows._LOWER, (1, 0, PAGE))):
             plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", values)]
             assert len(plan) == 1 and "SEARCH nodes USING INDEX nodes_by_height" in plan[0]

@@ -9,8 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from aiohttp import web
 
+from hashserver_aio.client.download import ranges, telling
+
+from .clients import LONG, shorten_pauses
 from .fetches import target
 
 BLOCK = 65536
@@ -22,6 +26,23 @@ Spoil = Callable[[int, bytes], bytes | None]
 def honest(number: int, block: bytes) -> bytes:
     """Spoil nothing."""
     return block
+
+
+def make_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let little be enough to need many requests, and nobody pause."""
+    monkeypatch.setattr(ranges, "FIRST_BYTES", BLOCK)
+    monkeypatch.setattr("hashserver_aio.client.download.blocks.STRETCH_BYTES", 4 * BLOCK)
+    monkeypatch.setattr(telling, "PAUSE_S", 0.01)
+    monkeypatch.setattr(telling, "MAX_PAUSE_S", 0.01)
+    shorten_pauses(monkeypatch)
+
+
+def other_at(*blocks: int) -> bytes:
+    """Make another file, some blocks of which are others."""
+    body = bytearray(LONG)
+    for number in blocks:
+        body[number * BLOCK] ^= 1
+    return bytes(body)
 
 
 @dataclass

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 
 from hashserver_aio import Client
-from hashserver_aio.client.download import fetching, ranges, telling
+from hashserver_aio.client.download import fetching
 from hashserver_aio.errors import (
     ChecksumMismatch,
     ServerUnreachable,
 )
 
-from .clients import LONG, files_in, name, shorten_pauses
+from .clients import LONG, files_in, name
 from .conftest import ClientFactory
 from .peers import lay
-from .shelves import BLOCK, Shelf, serving
+from .shelves import BLOCK, Shelf, make_small, serving
 
 COUNT = -(-len(LONG) // BLOCK)
 NAME = name(LONG)
@@ -27,10 +27,7 @@ NAME = name(LONG)
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Little is enough to need many requests, and nobody pauses."""
-    monkeypatch.setattr(ranges, "FIRST_BYTES", BLOCK)
-    monkeypatch.setattr("hashserver_aio.client.download.blocks.STRETCH_BYTES", 4 * BLOCK)
-    monkeypatch.setattr(telling, "PAUSE_S", 0.01)
-    shorten_pauses(monkeypatch)
+    make_small(monkeypatch)
 
 
 def content(path: Path) -> bytes:

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from hashserver_aio import Client
-from hashserver_aio.client.download import ranges, telling
+from hashserver_aio.client.download import telling
 from hashserver_aio.errors import (
     BadAnswer,
     BadArgument,
@@ -21,9 +21,9 @@ from hashserver_aio.errors import (
     ServerUnreachable,
 )
 
-from .clients import LONG, files_in, name, sha256, shorten_pauses
+from .clients import LONG, files_in, name, sha256
 from .fetches import target
-from .shelves import BLOCK, Shelf, serving
+from .shelves import BLOCK, Shelf, make_small, other_at, serving
 from .test_download import COUNT, content, saved
 
 HASH = f"#sha256={sha256(LONG)}"
@@ -32,19 +32,7 @@ HASH = f"#sha256={sha256(LONG)}"
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Little is enough to need many requests, and nobody pauses."""
-    monkeypatch.setattr(ranges, "FIRST_BYTES", BLOCK)
-    monkeypatch.setattr("hashserver_aio.client.download.blocks.STRETCH_BYTES", 4 * BLOCK)
-    monkeypatch.setattr(telling, "PAUSE_S", 0.01)
-    monkeypatch.setattr(telling, "MAX_PAUSE_S", 0.01)
-    shorten_pauses(monkeypatch)
-
-
-def other_at(*blocks: int) -> bytes:
-    """Make another file, some blocks of which are others."""
-    body = bytearray(LONG)
-    for number in blocks:
-        body[number * BLOCK] ^= 1
-    return bytes(body)
+    make_small(monkeypatch)
 
 
 async def test_teller_ends(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hashserver_aio import Client
-from hashserver_aio.client.download import fetching, part, ranges, telling
+from hashserver_aio.client.download import fetching, part
 from hashserver_aio.client.download.part import Part
 from hashserver_aio.errors import (
     Busy,
@@ -20,27 +20,15 @@ from hashserver_aio.errors import (
     ServerUnreachable,
 )
 
-from .clients import LONG, files_in, name, shorten_pauses
-from .shelves import BLOCK, Shelf, serving
+from .clients import LONG, files_in, name
+from .shelves import BLOCK, Shelf, make_small, other_at, serving
 from .test_download import COUNT, content, saved
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Little is enough to need many requests, and nobody pauses."""
-    monkeypatch.setattr(ranges, "FIRST_BYTES", BLOCK)
-    monkeypatch.setattr("hashserver_aio.client.download.blocks.STRETCH_BYTES", 4 * BLOCK)
-    monkeypatch.setattr(telling, "PAUSE_S", 0.01)
-    monkeypatch.setattr(telling, "MAX_PAUSE_S", 0.01)
-    shorten_pauses(monkeypatch)
-
-
-def other_at(*blocks: int) -> bytes:
-    """Make another file, some blocks of which are others."""
-    body = bytearray(LONG)
-    for number in blocks:
-        body[number * BLOCK] ^= 1
-    return bytes(body)
+    make_small(monkeypatch)
 
 
 @pytest.fixture

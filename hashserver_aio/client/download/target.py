@@ -53,10 +53,6 @@ class Target:
     sources: tuple[Source, ...]
 
 
-Connect = Callable[[str], Transport]
-"""Makes the way to a server."""
-
-
 @dataclass(frozen=True, slots=True)
 class Address:
     """A URL of a file: on which server, where there, and what it says about its content.

@@ -122,8 +122,8 @@ async def test_upgrade(path: Path, steps: int) -> None:
     assert catalogue.digested((1, 4), 2**21) == digested
     await catalogue.forget(name, lambda _: True)
     assert (catalogue.totals(), catalogue.manifest(name, 2**21)) == (Totals(0, 0), None)
-    assert catalogue.nodes.get("node") is None and await catalogue.nodes.online(0) == []
-    assert await catalogue.nodes.add("node", "payout", 1)
+    assert catalogue.farmers.get("node") is None and await catalogue.farmers.online(0) == []
+    assert await catalogue.farmers.add("node", "payout", 1)
     await catalogue.close()
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from .conftest import ServerFactory
 from .dataserv_peer import VERSIONS, DataservClient, python_of
-from .node_keys import PAYOUT, NodeKey
+from .farmer_keys import PAYOUT, NodeKey
 from .servers import RunningServer
 
 pytestmark = pytest.mark.timeout(900)  # the first to ask for it waits for its installation

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hashserver_aio import pace as pace_room
 from hashserver_aio.errors import TooManyRequests
-from hashserver_aio.nodes import pace as pace_room
-from hashserver_aio.nodes.pace import Pace, network_of
+from hashserver_aio.pace import Pace, network_of
 
 
 class Clock:

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from hashserver_aio.catalogue.memory_nodes import MemoryNodes
-from hashserver_aio.catalogue.nodes import Node, Submission
+from hashserver_aio.catalogue.farmers import Farmer, Submission
+from hashserver_aio.catalogue.memory_farmers import MemoryFarmers
 from hashserver_aio.errors import (
     AlreadyAudited,
     AlreadyRegistered,
@@ -19,11 +19,11 @@ from hashserver_aio.errors import (
     NotSigned,
     TooManyRequests,
 )
-from hashserver_aio.nodes import Call, Registry
-from hashserver_aio.nodes import registry as registry_room
-from hashserver_aio.settings import NodeRules
+from hashserver_aio.farmers import Call, Registry
+from hashserver_aio.farmers import registry as registry_room
+from hashserver_aio.settings import FarmerRules
 
-from .node_keys import PAYOUT, NodeKey
+from .farmer_keys import PAYOUT, NodeKey
 
 NOW_S = 1_795_309_200.0
 ONE, OTHER = NodeKey(1), NodeKey(2)
@@ -35,8 +35,8 @@ class Office:
     def __init__(self, **rules: float) -> None:
         self.now_s = NOW_S
         self.ticks_s = 0.0
-        self.rows = MemoryNodes()
-        rules_ = replace(NodeRules(), **rules)  # type: ignore[arg-type]  # some are numbers without a point
+        self.rows = MemoryFarmers()
+        rules_ = replace(FarmerRules(), **rules)  # type: ignore[arg-type]  # some are numbers without a point
         self.registry = Registry(self.rows, rules_, clock=lambda: self.now_s, ticks=lambda: self.ticks_s)
 
     def call(self, key: NodeKey, *, client: str = "192.0.2.1", by: NodeKey | None = None) -> Call:
@@ -44,7 +44,7 @@ class Office:
         headers = (by or key).headers(self.now_s)
         return Call(key.address, client, headers["Date"], headers["Authorization"])
 
-    def node(self, key: NodeKey = ONE) -> Node:
+    def node(self, key: NodeKey = ONE) -> Farmer:
         """Tell what is kept of a node."""
         node = self.rows.get(key.address)
         assert node is not None
@@ -69,7 +69,7 @@ async def test_register() -> None:
     office = Office()
     registry = office.registry
     one = await registry.register(office.call(ONE), PAYOUT)
-    assert one == Node(1, ONE.address, PAYOUT, int(NOW_S * 1000), int(NOW_S * 1000), 0, 0)
+    assert one == Farmer(1, ONE.address, PAYOUT, int(NOW_S * 1000), int(NOW_S * 1000), 0, 0)
     assert (await registry.register(office.call(OTHER))).payout_address == OTHER.address
     for payout in (PAYOUT, None, OTHER.address):
         with pytest.raises(AlreadyRegistered):

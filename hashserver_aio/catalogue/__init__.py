@@ -15,7 +15,7 @@ from ..checksums import Checksum, Digests, Hashset
 from ..settings import Limits
 from ..store import Form, Identity
 from ..store.files import FileId
-from .nodes import Nodes
+from .farmers import Farmers
 
 __all__ = ["Arrival", "Catalogue", "Digested", "Held", "IsAbsent", "Known", "Page", "Totals"]
 
@@ -97,13 +97,13 @@ class Catalogue(Protocol):
 
     Who has seen `seq` n in the feed never later meets a new one up to n. Numbers are comparable as
     long as `feed_id` is the same: it is another one when the catalogue was lost.
-    `is_shared`: it outlives this process, and others see the same one. `nodes`: who has registered.
+    `is_shared`: it outlives this process, and others see the same one. `farmers`: who has registered.
     """
 
     is_shared: bool
 
     @property
-    def nodes(self) -> Nodes:
+    def farmers(self) -> Farmers:
         """Rows of nodes."""
 
     async def why_unusable(self) -> str | None:

@@ -13,7 +13,7 @@ from ..settings import Limits
 from ..store import Form
 from ..store.files import FileId
 from . import Arrival, Digested, Held, IsAbsent, Known, Page, Totals
-from .memory_nodes import MemoryNodes
+from .memory_farmers import MemoryFarmers
 
 MAX_FILES = 200_000
 """Some 120 MB at most; a file that fell out is hashed once more, and its buffer comes anew."""
@@ -30,7 +30,7 @@ class MemoryCatalogue:
     is_shared = False
 
     def __init__(self) -> None:
-        self.nodes = MemoryNodes()
+        self.farmers = MemoryFarmers()
         self._feed_id = secrets.token_hex(16)
         self._known: OrderedDict[tuple[Checksum, str, Form], Known] = OrderedDict()
         self._arrivals: OrderedDict[int, Held] = OrderedDict()

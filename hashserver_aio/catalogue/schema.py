@@ -124,6 +124,52 @@ STEPS = (
         PRIMARY KEY (node, block)
     ) WITHOUT ROWID;
     """,
+    # Nodes that hold buffers have tables of their own; those of dataserv only say that they do.
+    """
+    ALTER TABLE nodes RENAME TO farmers;
+    DROP INDEX nodes_by_height;
+    CREATE INDEX farmers_by_height ON farmers (height DESC, seq, last_seen_ms);
+    CREATE TABLE nodes (
+        seq INTEGER PRIMARY KEY,
+        key BLOB NOT NULL UNIQUE,
+        url TEXT NOT NULL,
+        payout_address TEXT NOT NULL,
+        state TEXT NOT NULL,
+        capacity INTEGER NOT NULL,
+        used INTEGER NOT NULL,
+        full_until_ms INTEGER NOT NULL,
+        record REAL NOT NULL,
+        passed INTEGER NOT NULL,
+        failed INTEGER NOT NULL,
+        failure TEXT NOT NULL,
+        failed_ms INTEGER NOT NULL,
+        registered_ms INTEGER NOT NULL,
+        last_seen_ms INTEGER NOT NULL,
+        message INTEGER NOT NULL
+    );
+    CREATE INDEX nodes_url ON nodes (url);
+    CREATE TABLE placed (
+        checksum BLOB PRIMARY KEY,
+        size INTEGER NOT NULL,
+        root BLOB,
+        replicas INTEGER NOT NULL,
+        due_ms INTEGER
+    ) WITHOUT ROWID;
+    CREATE INDEX placed_due ON placed (due_ms) WHERE due_ms IS NOT NULL;
+    CREATE TABLE placements (
+        checksum BLOB NOT NULL,
+        node INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        strikes INTEGER NOT NULL,
+        placed_ms INTEGER NOT NULL,
+        audited_ms INTEGER NOT NULL,
+        due_ms INTEGER NOT NULL,
+        PRIMARY KEY (checksum, node)
+    ) WITHOUT ROWID;
+    CREATE INDEX placements_due ON placements (due_ms);
+    CREATE INDEX placements_node ON placements (node, state);
+    """,
 )
 
 

@@ -22,6 +22,7 @@ from ..store.files import FileId
 from . import Arrival, Digested, Held, IsAbsent, Known, Page, Totals
 from .arrival_rows import COUNT, record_all
 from .connection import Connection
+from .farmer_rows import SqliteFarmers
 from .manifest_rows import (
     OF_BUFFER,
     OF_FILE,
@@ -31,7 +32,6 @@ from .manifest_rows import (
     keep_of_file,
     manifest_in,
 )
-from .node_rows import SqliteNodes
 from .reservations import release, reserve
 from .writer import Writer, look
 
@@ -91,12 +91,12 @@ class SqliteCatalogue:
         with contextlib.suppress(sqlite3.Error, OSError):
             self._reader.current()  # a file that a newer program made is refused now, not later
         self._writer = Writer(path, prepare, fsync=fsync)
-        self.nodes = SqliteNodes(self._reader, self._writer)
+        self.farmers = SqliteFarmers(self._reader, self._writer)
 
     async def close(self) -> None:
         """Finish what is being written."""
         await self._writer.close()
-        self.nodes.close()
+        self.farmers.close()
         self._reader.close()
 
     async def why_unusable(self) -> str | None:

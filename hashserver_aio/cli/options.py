@@ -182,13 +182,13 @@ def store_settings(given: dict[str, Any]) -> s.Settings:
         cors_origins=tuple(given["cors_origin"]),
         web_root=given["web_root"],
         dot_files=given["dot_files"],
-        nodes=_node_rules(given) if given["node_registry"] else None,
+        farmers=_farmer_rules(given) if given["node_registry"] else None,
         kept_back=tuple(given[name] for name in _KEPT_BACK if given.get(name) is not None),
     )
 
 
-def _node_rules(given: dict[str, Any]) -> s.NodeRules:
-    return s.NodeRules(
+def _farmer_rules(given: dict[str, Any]) -> s.FarmerRules:
+    return s.FarmerRules(
         server_address=given["server_address"],
         online_s=given["online_minutes"] * 60,
         max_ping_s=given["max_ping"],

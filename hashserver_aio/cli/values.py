@@ -12,7 +12,7 @@ import click
 
 from ..blocks import is_block_size
 from ..errors import BadAddress
-from ..nodes import parse_address
+from ..farmers import parse_address
 
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/\s]+")

@@ -17,17 +17,17 @@ from ..buffers import Buffers
 from ..catalogue import Catalogue
 from ..catalogue.opening import opened, path_of
 from ..counting import Counts
+from ..farmers import Registry
+from ..farmers import refuse as refuse_farmers
 from ..fetching import configured_proxy, parse_allowed
 from ..file_manifests import FileManifests
 from ..manifests import Manifests
-from ..nodes import Registry
-from ..nodes import refuse as refuse_nodes
 from ..reading.apart import Readers
 from ..scrubbing import Scrub
 from ..settings import Settings
 from ..store.admission import settle_format
 from ..store.format import Format
-from . import axon, hashserver, info, metrics, nodes, rd, webroot
+from . import axon, farmers, hashserver, info, metrics, rd, webroot
 from .activity import Activity, counting
 from .audiences import Audiences
 from .axon.fetch import make_fetcher
@@ -99,7 +99,7 @@ def _routes(settings: Settings) -> list[web.RouteDef]:
         *hashserver.routes(),
         *axon.routes(),
         *rd.routes(),
-        *(nodes.routes() if settings.nodes is not None else ()),
+        *(farmers.routes() if settings.farmers is not None else ()),
     ]
 
 
@@ -129,7 +129,7 @@ def refuse(settings: Settings) -> Format:
         path_of(settings.catalogue)
     parse_allowed(settings.fetch_allow)
     configured_proxy(settings.http_proxy)
-    refuse_nodes(settings)
+    refuse_farmers(settings)
     _check_web_root(settings)
     return settle_format(settings)
 
@@ -150,8 +150,8 @@ async def _buffers(app: web.Application) -> AsyncIterator[None]:
             app[MANIFESTS] = Manifests(app[BUFFERS], settings.block_size, counts)
             app[METER] = Meter(counts, catalogue, settings)
             app[READINESS] = Readiness(app[BUFFERS], catalogue)
-            if settings.nodes is not None:
-                app[REGISTRY] = Registry(catalogue.nodes, settings.nodes)
+            if settings.farmers is not None:
+                app[REGISTRY] = Registry(catalogue.farmers, settings.farmers)
             with (
                 webroot.served(settings, _tops(_routes(settings))) as app[WEB_ROOT],
                 _file_manifests(app) as app[FILE_MANIFESTS],

@@ -15,8 +15,8 @@ from aiohttp.typedefs import Handler
 from .. import errors as e
 from . import words
 from .axon import words as axon
+from .farmers import words as farmers
 from .keys import SETTINGS
-from .nodes import words as nodes
 from .rd import words as rd
 from .words import ECHOED, Words
 
@@ -98,8 +98,8 @@ def _words_for(request: web.Request) -> Words:
     path = request.path
     if path.startswith(axon.BASE):
         return axon.WORDS
-    if path.startswith(nodes.PATHS) and request.app[SETTINGS].nodes is not None:
-        return nodes.WORDS
+    if path.startswith(farmers.PATHS) and request.app[SETTINGS].farmers is not None:
+        return farmers.WORDS
     return rd.WORDS if path.startswith(rd.BASE) else words.WORDS
 
 

@@ -7,10 +7,10 @@ from aiohttp import web
 from ..access import AccessFile
 from ..buffers import Buffers
 from ..counting import Counts
+from ..farmers import Registry
 from ..fetching import Fetcher
 from ..file_manifests import FileManifests
 from ..manifests import Manifests
-from ..nodes import Registry
 from ..reading.apart import Readers
 from ..settings import Settings
 from ..webroot import WebRoot

@@ -12,7 +12,7 @@ from ..counting import BYTES_IN, BYTES_OUT, Counts
 from . import hashserver, rd, webroot
 from .axon.words import BASE as AXON_PATHS
 from .columns import AXON, HASHSERVER, INFO, NODES, OTHER, RD, WEB_ROOT, column_of
-from .nodes.words import PATHS as NODE_PATHS
+from .farmers.words import PATHS as FARMER_PATHS
 from .receive import RECEIVED
 
 _FACES = {route.path: HASHSERVER for route in hashserver.routes()} | {
@@ -27,7 +27,7 @@ def face_of(request: web.Request) -> str:
     path = request.path if resource is None else resource.canonical
     if path.startswith(AXON_PATHS):
         return AXON
-    if path.startswith(NODE_PATHS):
+    if path.startswith(FARMER_PATHS):
         return NODES
     if path == webroot.PATH:
         return WEB_ROOT

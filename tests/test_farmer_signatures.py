@@ -11,10 +11,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hashserver_aio.errors import BadAddress, NotSigned
-from hashserver_aio.nodes.addresses import _encoded, parse_address
-from hashserver_aio.nodes.signatures import MAX_DATE_LENGTH, check_signature
+from hashserver_aio.farmers.addresses import _encoded, parse_address
+from hashserver_aio.farmers.signatures import MAX_DATE_LENGTH, check_signature
 
-from .node_keys import PAYOUT, VECTORS, NodeKey
+from .farmer_keys import PAYOUT, VECTORS, NodeKey
 
 GOOD = VECTORS[0]
 

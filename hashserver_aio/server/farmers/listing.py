@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 
 from ...access import Permission
-from ...catalogue.nodes import Node
-from ...nodes import Registry
+from ...catalogue.farmers import Farmer
+from ...farmers import Registry
 from ..access import guarded
 from ..keys import REGISTRY
 from ..words import UNCACHED
@@ -48,7 +48,7 @@ async def total(request: web.Request) -> web.Response:
     answer = {
         "id": int(registry.clock() / 60 / TOTAL_EVERY_MINUTES),
         "total_TB": round(totals.height / HEIGHTS_PER_TB, 2),
-        "total_farmers": totals.nodes,
+        "total_farmers": totals.farmers,
     }
     return web.json_response(answer, headers=UNCACHED)
 
@@ -78,7 +78,7 @@ async def online_json(request: web.Request) -> web.StreamResponse:
     return await _sent(request, JSON, pages())
 
 
-def described(registry: Registry, node: Node) -> dict[str, object]:
+def described(registry: Registry, node: Farmer) -> dict[str, object]:
     """Tell what is known of a node, in the names of `dataserv`."""
     return {
         "btc_addr": node.address,
@@ -90,7 +90,7 @@ def described(registry: Registry, node: Node) -> dict[str, object]:
     }
 
 
-def _line(registry: Registry, node: Node) -> str:
+def _line(registry: Registry, node: Farmer) -> str:
     seen = _ago(registry.last_seen_s(node))
     return f"{node.payout_address} |  Last Seen: {seen} | Height: {node.height}<br/>"
 

@@ -9,7 +9,7 @@ import json
 
 from aiohttp import hdrs, web
 
-from ...nodes import Call
+from ...farmers import Call
 from ..keys import REGISTRY
 from .listing import described
 from .words import text

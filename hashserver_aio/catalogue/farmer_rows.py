@@ -13,21 +13,21 @@ from typing import TypeVar
 
 from ..errors import LimitReached
 from ..store.threads import finished
-from . import nodes
+from . import farmers
 from .connection import Connection
-from .nodes import KEPT_SUBMISSIONS, PAGE, START, Node, NodeTotals, Seen, Submission
+from .farmers import KEPT_SUBMISSIONS, PAGE, START, Farmer, FarmerTotals, Seen, Submission
 from .writer import Writer
 
 T = TypeVar("T")
 
 _COLUMNS = "seq, address, payout_address, registered_ms, last_seen_ms, online_ms, height"
-_GET = f"SELECT {_COLUMNS} FROM nodes WHERE address = ?"
+_GET = f"SELECT {_COLUMNS} FROM farmers WHERE address = ?"
 _ADD = """
-INSERT INTO nodes (address, payout_address, registered_ms, last_seen_ms, online_ms, height)
-SELECT ?, ?, ?, ?, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM nodes WHERE address = ?)
+INSERT INTO farmers (address, payout_address, registered_ms, last_seen_ms, online_ms, height)
+SELECT ?, ?, ?, ?, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM farmers WHERE address = ?)
 """
 _SEE = """
-UPDATE nodes SET online_ms = online_ms + min(max(? - last_seen_ms, 0), ?),
+UPDATE farmers SET online_ms = online_ms + min(max(? - last_seen_ms, 0), ?),
     last_seen_ms = max(last_seen_ms, ?), height = ifnull(?, height)
 WHERE address = ?
 """
@@ -38,41 +38,41 @@ DELETE FROM submissions WHERE node = ? AND block IN (
 """
 _SUBMISSIONS = """
 SELECT block, response, added_ms FROM submissions
-WHERE node = (SELECT seq FROM nodes WHERE address = ?) ORDER BY block
+WHERE node = (SELECT seq FROM farmers WHERE address = ?) ORDER BY block
 """
 # Two questions, as one with an OR in it would go through all nodes of the same height, page after page.
 _AS_HIGH = f"""
-SELECT {_COLUMNS} FROM nodes INDEXED BY nodes_by_height
+SELECT {_COLUMNS} FROM farmers INDEXED BY farmers_by_height
 WHERE height = ? AND seq > ? AND last_seen_ms > ? ORDER BY seq LIMIT ?
 """
 _LOWER = f"""
-SELECT {_COLUMNS} FROM nodes INDEXED BY nodes_by_height
+SELECT {_COLUMNS} FROM farmers INDEXED BY farmers_by_height
 WHERE height < ? AND last_seen_ms > ? ORDER BY height DESC, seq LIMIT ?
 """
 _TOTALS = """
-SELECT count(*), ifnull(sum(height), 0) FROM nodes INDEXED BY nodes_by_height WHERE last_seen_ms > ?
+SELECT count(*), ifnull(sum(height), 0) FROM farmers INDEXED BY farmers_by_height WHERE last_seen_ms > ?
 """
 
 
-class SqliteNodes:
+class SqliteFarmers:
     """The nodes of a catalogue in a file; `reader` and `writer` are those of the catalogue."""
 
     def __init__(self, reader: Connection, writer: Writer) -> None:
         self._reader = reader
         self._writer = writer
         self._listing = reader.another()
-        self._thread = ThreadPoolExecutor(1, "nodes")
+        self._thread = ThreadPoolExecutor(1, "farmers")
 
     def close(self) -> None:
         """Let go of the file."""
         self._thread.shutdown()
         self._listing.close()
 
-    def get(self, address: str) -> Node | None:
+    def get(self, address: str) -> Farmer | None:
         """Tell of a node. Raises: StoreFailed."""
         with self._reader.reading() as connection:
             row = connection.execute(_GET, (address,)).fetchone() if connection else None
-        return None if row is None else Node(*row)
+        return None if row is None else Farmer(*row)
 
     def submissions(self, address: str) -> list[Submission]:
         """Give the answers of a node, in the order of blocks. Raises: StoreFailed."""
@@ -86,7 +86,7 @@ class SqliteNodes:
             partial(_add, values=(address, payout_address, at_ms, at_ms, address))
         )
         if added is None:
-            raise LimitReached(f"{nodes.MAX_NODES} nodes have registered, and no more may")
+            raise LimitReached(f"{farmers.MAX_FARMERS} nodes have registered, and no more may")
         return added
 
     async def see(self, address: str, seen: Seen) -> bool:
@@ -98,13 +98,13 @@ class SqliteNodes:
         """Keep an answer to a block. Raises: StoreFailed, Busy."""
         return await self._writer.write(partial(_submit, address=address, submission=submission))
 
-    async def online(self, since_ms: int, after: tuple[int, int] = START) -> list[Node]:
+    async def online(self, since_ms: int, after: tuple[int, int] = START) -> list[Farmer]:
         """Give the next page of those seen after a time. Raises: StoreFailed."""
         return await self._read(partial(_page, since_ms=since_ms, after=after), [])
 
-    async def totals(self, since_ms: int) -> NodeTotals:
+    async def totals(self, since_ms: int) -> FarmerTotals:
         """Count those seen after a time. Raises: StoreFailed."""
-        return await self._read(partial(_totals, since_ms=since_ms), NodeTotals(0, 0))
+        return await self._read(partial(_totals, since_ms=since_ms), FarmerTotals(0, 0))
 
     async def _read(self, read: Callable[[sqlite3.Connection], T], nothing: T) -> T:
         return await finished(self._thread.submit(self._in_thread, read, nothing))
@@ -118,9 +118,9 @@ def _add(connection: sqlite3.Connection, values: tuple[str | int, ...]) -> bool 
     """Give None where there is no room: nodes are never removed, so the last number is how many there are."""
     if connection.execute(_ADD, values).rowcount == 0:
         return False
-    (count,) = connection.execute("SELECT max(seq) FROM nodes").fetchone()
-    if count > nodes.MAX_NODES:
-        connection.execute("DELETE FROM nodes WHERE seq = ?", (count,))
+    (count,) = connection.execute("SELECT max(seq) FROM farmers").fetchone()
+    if count > farmers.MAX_FARMERS:
+        connection.execute("DELETE FROM farmers WHERE seq = ?", (count,))
         return None
     return True
 
@@ -130,7 +130,7 @@ def _see(connection: sqlite3.Connection, values: tuple[int | str | None, ...]) -
 
 
 def _submit(connection: sqlite3.Connection, address: str, submission: Submission) -> bool | None:
-    row = connection.execute("SELECT seq FROM nodes WHERE address = ?", (address,)).fetchone()
+    row = connection.execute("SELECT seq FROM farmers WHERE address = ?", (address,)).fetchone()
     if row is None:
         return None
     if connection.execute(_SUBMIT, (*row, *submission)).rowcount == 0:
@@ -139,14 +139,14 @@ def _submit(connection: sqlite3.Connection, address: str, submission: Submission
     return True
 
 
-def _page(connection: sqlite3.Connection, since_ms: int, after: tuple[int, int]) -> list[Node]:
+def _page(connection: sqlite3.Connection, since_ms: int, after: tuple[int, int]) -> list[Farmer]:
     height, seq = after
     connection.execute("BEGIN")  # so that the page is of one moment
     rows = connection.execute(_AS_HIGH, (height, seq, since_ms, PAGE)).fetchall()
     rows += connection.execute(_LOWER, (height, since_ms, PAGE - len(rows))).fetchall()
     connection.execute("COMMIT")
-    return [Node(*row) for row in rows]
+    return [Farmer(*row) for row in rows]
 
 
-def _totals(connection: sqlite3.Connection, since_ms: int) -> NodeTotals:
-    return NodeTotals(*connection.execute(_TOTALS, (since_ms,)).fetchone())
+def _totals(connection: sqlite3.Connection, since_ms: int) -> FarmerTotals:
+    return FarmerTotals(*connection.execute(_TOTALS, (since_ms,)).fetchone())

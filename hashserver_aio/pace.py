@@ -9,7 +9,7 @@ import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable
 
-from ..errors import TooManyRequests
+from .errors import TooManyRequests
 
 MAX_CALLERS = 100_000
 """Some 20 MB. Whoever asked longest ago makes room, and may ask as if for the first time."""

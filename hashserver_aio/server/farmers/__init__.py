@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from . import farmers, listing
+from . import calls, listing
 
 __all__ = ["routes"]
 
 
 def routes() -> list[web.RouteDef]:
     """Name the routes of this face."""
-    return [*farmers.routes(), *listing.routes()]
+    return [*calls.routes(), *listing.routes()]

@@ -10,7 +10,7 @@ from typing import Any
 
 from coincurve import PrivateKey
 
-from hashserver_aio.nodes.addresses import address_of, double_sha256
+from hashserver_aio.farmers.addresses import address_of, double_sha256
 from hashserver_aio.settings import DEFAULT_SERVER_ADDRESS
 
 VECTORS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "signed_headers.json").read_text())

@@ -6,12 +6,12 @@ from typing import Any
 
 from yarl import URL
 
-from hashserver_aio.nodes import Registry
+from hashserver_aio.farmers import Registry
 from hashserver_aio.server.keys import REGISTRY
-from hashserver_aio.settings import NodeRules
+from hashserver_aio.settings import FarmerRules
 
 from .conftest import Client, ClientFactory
-from .node_keys import NodeKey
+from .farmer_keys import NodeKey
 
 NOW_S = 1_795_309_200.0
 ONE, OTHER = NodeKey(1), NodeKey(2)
@@ -20,7 +20,7 @@ HTML = "text/html; charset=utf-8"
 
 async def still(start_client: ClientFactory, **settings: Any) -> Client:
     """Start a server with a registry whose clock stands: a client of it."""
-    client = await start_client(**{"nodes": NodeRules()} | settings)
+    client = await start_client(**{"farmers": FarmerRules()} | settings)
     registry_of(client).clock = lambda: NOW_S
     return client
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from hashserver_aio.catalogue import node_rows
-from hashserver_aio.catalogue.nodes import PAGE
-from hashserver_aio.settings import NodeRules
+from hashserver_aio.catalogue import farmer_rows
+from hashserver_aio.catalogue.farmers import PAGE
+from hashserver_aio.settings import FarmerRules
 
 from .conftest import Client, ClientFactory
-from .node_calls import NOW_S, ONE, ask, registry_of, still
-from .node_keys import NodeKey
+from .farmer_calls import NOW_S, ONE, ask, registry_of, still
+from .farmer_keys import NodeKey
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ async def test_listings(client: Client) -> None:
     farmers = json.loads((await ask(client, "/api/online/json"))[1])["farmers"]
     assert [farmer["btc_addr"] for farmer in farmers] == [ONE.address]
     assert json.loads((await ask(client, "/api/total"))[1])["total_TB"] == 0.0
-    assert json.loads((await ask(client, "/api/address"))[1]) == {"address": NodeRules().server_address}
+    assert json.loads((await ask(client, "/api/address"))[1]) == {"address": FarmerRules().server_address}
     async with client.get("/api/online/json") as answer:
         assert answer.headers["Access-Control-Allow-Origin"] == "*"
         assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
@@ -67,13 +67,13 @@ async def test_listings(client: Client) -> None:
 
 async def test_hours(start_client: ClientFactory) -> None:
     """Who was seen hours ago is said to have been."""
-    client = await still(start_client, nodes=NodeRules(online_s=86_400 * 3))
+    client = await still(start_client, farmers=FarmerRules(online_s=86_400 * 3))
     await ask(client, f"/api/register/{ONE.address}", ONE)
     registry_of(client).clock = lambda: NOW_S + 25 * 3600 + 5
     assert (await ask(client, "/api/online"))[1] == f"{ONE.address} |  Last Seen: 25 hour(s) | Height: 0<br/>"
 
 
-async def test_many_nodes(client: Client, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_farmers(client: Client, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Listings of 100,000 nodes are read a page at a time, and others are served in between."""
     await ask(client, f"/api/register/{ONE.address}", ONE)
     with closing(sqlite3.connect(directory / ".hashserver-aio" / "catalogue.sqlite")) as file, file:
@@ -83,15 +83,15 @@ async def test_many_nodes(client: Client, directory: Path, monkeypatch: pytest.M
             (f"node {number}", "payout", seen_ms, seen_ms, 0, chance.randrange(50))
             for number in range(99_999)
         )
-        file.executemany(f"INSERT INTO nodes ({columns}) VALUES (?, ?, ?, ?, ?, ?)", rows)
-    sizes, page = [], node_rows._page
+        file.executemany(f"INSERT INTO farmers ({columns}) VALUES (?, ?, ?, ?, ?, ?)", rows)
+    sizes, page = [], farmer_rows._page
 
     def counted(*given: Any, **more: Any) -> Any:
         found = page(*given, **more)
         sizes.append(len(found))
         return found
 
-    monkeypatch.setattr(node_rows, "_page", counted)
+    monkeypatch.setattr(farmer_rows, "_page", counted)
     served = 0
 
     async def others() -> None:
@@ -117,7 +117,7 @@ async def test_unusable_catalogue(client: Client, directory: Path) -> None:
     """While the catalogue can't be read that is said; nobody is told that he is unknown, or all are gone."""
     await ask(client, f"/api/register/{ONE.address}", ONE)
     with closing(sqlite3.connect(directory / ".hashserver-aio" / "catalogue.sqlite")) as file:
-        file.execute("ALTER TABLE nodes RENAME TO gone")
+        file.execute("ALTER TABLE farmers RENAME TO gone")
     for path in (f"/api/ping/{ONE.address}", "/api/online", "/api/online/json", "/api/total"):
         async with client.get(path, headers=ONE.headers(NOW_S)) as answer:
             assert answer.status == 500, path

@@ -14,12 +14,12 @@ def refuse(settings: Settings) -> None:
 
     Raises: CannotStart.
     """
-    if settings.nodes is None:
+    if settings.farmers is None:
         return
     try:
-        parse_address(settings.nodes.server_address)
+        parse_address(settings.farmers.server_address)
     except BadAddress:
-        given = settings.nodes.server_address[:100]
+        given = settings.farmers.server_address[:100]
         raise CannotStart(f"--server-address {given!r} is no Bitcoin address; name one, or none") from None
     if settings.catalogue == "memory:" or (settings.catalogue is None and not settings.writable):
         raise CannotStart(

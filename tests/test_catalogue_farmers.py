@@ -11,18 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from hashserver_aio.catalogue import Catalogue, memory_nodes, node_rows, nodes
-from hashserver_aio.catalogue.memory import MemoryCatalogue
-from hashserver_aio.catalogue.nodes import (
+from hashserver_aio.catalogue import Catalogue, farmer_rows, farmers, memory_farmers
+from hashserver_aio.catalogue.farmers import (
     KEPT_SUBMISSIONS,
     PAGE,
     START,
-    Node,
-    Nodes,
-    NodeTotals,
+    Farmer,
+    Farmers,
+    FarmerTotals,
     Seen,
     Submission,
 )
+from hashserver_aio.catalogue.memory import MemoryCatalogue
 from hashserver_aio.catalogue.sqlite import SqliteCatalogue
 from hashserver_aio.errors import LimitReached, StoreFailed
 
@@ -42,9 +42,9 @@ async def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIter
     await catalogue.close()
 
 
-async def listed(rows: Nodes, since_ms: int = 0) -> list[Node]:
+async def listed(rows: Farmers, since_ms: int = 0) -> list[Farmer]:
     """Go through a listing."""
-    found: list[Node] = []
+    found: list[Farmer] = []
     while page := await rows.online(since_ms, (found[-1].height, found[-1].seq) if found else START):
         found += page
     return found
@@ -52,28 +52,28 @@ async def listed(rows: Nodes, since_ms: int = 0) -> list[Node]:
 
 async def test_unknown(catalogue: Catalogue) -> None:
     """Of a node that never registered nothing is known, and nothing is kept."""
-    rows = catalogue.nodes
+    rows = catalogue.farmers
     for _ in range(2):
         assert (rows.get("a"), rows.submissions("a"), await listed(rows)) == (None, [], [])
-        assert await rows.totals(0) == NodeTotals(0, 0)
+        assert await rows.totals(0) == FarmerTotals(0, 0)
         assert not await rows.see("a", Seen(1, 1, 1))
         assert await rows.submit("a", Submission(1, bytes(32), 1)) is None
 
 
 async def test_registered_once(catalogue: Catalogue) -> None:
     """A node registers once; who comes second changes nothing, also at the same moment."""
-    rows = catalogue.nodes
+    rows = catalogue.farmers
     added = await asyncio.gather(*(rows.add("a", f"payout {number}", 7) for number in range(9)))
     assert sorted(added) == [False] * 8 + [True]
     assert await rows.add("b", "payout", 8)
-    assert rows.get("a") == Node(1, "a", f"payout {added.index(True)}", 7, 7, 0, 0)
-    assert rows.get("b") == Node(2, "b", "payout", 8, 8, 0, 0)
-    assert await rows.totals(0) == NodeTotals(2, 0)
+    assert rows.get("a") == Farmer(1, "a", f"payout {added.index(True)}", 7, 7, 0, 0)
+    assert rows.get("b") == Farmer(2, "b", "payout", 8, 8, 0, 0)
+    assert await rows.totals(0) == FarmerTotals(2, 0)
 
 
 async def test_seen(catalogue: Catalogue) -> None:
     """A sign of life moves the time on, never back; it counts for so long as one is enough."""
-    rows = catalogue.nodes
+    rows = catalogue.farmers
     await rows.add("a", "payout", 1000)
     for seen, last_seen_ms, online_ms, height in (
         (Seen(1400, 500), 1400, 400, 0),
@@ -83,14 +83,14 @@ async def test_seen(catalogue: Catalogue) -> None:
         (Seen(9000, 500, 0), 9000, 1000, 0),
     ):
         assert await rows.see("a", seen)
-        assert rows.get("a") == Node(1, "a", "payout", 1000, last_seen_ms, online_ms, height)
+        assert rows.get("a") == Farmer(1, "a", "payout", 1000, last_seen_ms, online_ms, height)
 
 
 async def test_listing(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
     """Listed is who was seen after a time, the highest first, then as they registered, page by page."""
-    for room in (node_rows, memory_nodes):
+    for room in (farmer_rows, memory_farmers):
         monkeypatch.setattr(room, "PAGE", 7)
-    rows, chance = catalogue.nodes, random.Random(3)
+    rows, chance = catalogue.farmers, random.Random(3)
     for number in range(50):
         await rows.add(f"node {number}", "payout", number)
         await rows.see(f"node {number}", Seen(number, 1, chance.choice([0, 5, 5, 5, 9])))
@@ -101,13 +101,13 @@ async def test_listing(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) ->
             key=lambda node: (-node.height, node.seq),
         )
         assert await listed(rows, since_ms) == expected
-        totals = NodeTotals(len(expected), sum(node.height for node in expected))
+        totals = FarmerTotals(len(expected), sum(node.height for node in expected))
         assert await rows.totals(since_ms) == totals
 
 
 async def test_submissions(catalogue: Catalogue) -> None:
     """An answer to a block is kept once, as it came first, and the newest hundred of each node."""
-    rows = catalogue.nodes
+    rows = catalogue.farmers
     await rows.add("a", "payout", 1)
     await rows.add("b", "payout", 1)
     given = [
@@ -125,8 +125,8 @@ async def test_submissions(catalogue: Catalogue) -> None:
 
 async def test_bounded(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond a number of nodes no more register; those that did live on."""
-    monkeypatch.setattr(nodes, "MAX_NODES", 2)
-    rows = catalogue.nodes
+    monkeypatch.setattr(farmers, "MAX_FARMERS", 2)
+    rows = catalogue.farmers
     for number in range(2):
         assert await rows.add(f"node {number}", "payout", 1)
     for _ in range(2):
@@ -140,14 +140,14 @@ async def test_bounded(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) ->
 async def test_outlives_the_process(tmp_path: Path) -> None:
     """What was registered, told and answered is there for the next server, and for others at once."""
     first, other = opened(tmp_path / "c.sqlite"), opened(tmp_path / "c.sqlite")
-    assert other.nodes.get("a") is None
-    await first.nodes.add("a", "payout", 1)
-    await first.nodes.see("a", Seen(5, 10, 3))
-    await first.nodes.submit("a", Submission(9, b"x" * 32, 6))
+    assert other.farmers.get("a") is None
+    await first.farmers.add("a", "payout", 1)
+    await first.farmers.see("a", Seen(5, 10, 3))
+    await first.farmers.submit("a", Submission(9, b"x" * 32, 6))
     await first.close()
-    assert other.nodes.get("a") == Node(1, "a", "payout", 1, 5, 4, 3)
-    assert other.nodes.submissions("a") == [Submission(9, b"x" * 32, 6)]
-    assert len(await listed(other.nodes)) == 1
+    assert other.farmers.get("a") == Farmer(1, "a", "payout", 1, 5, 4, 3)
+    assert other.farmers.submissions("a") == [Submission(9, b"x" * 32, 6)]
+    assert len(await listed(other.farmers)) == 1
     await other.close()
 
 
@@ -155,17 +155,17 @@ async def test_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     """A catalogue that can't be read is no catalogue without nodes: nobody is told that he is unknown."""
     path = tmp_path / "c.sqlite"
     catalogue = opened(path)
-    await catalogue.nodes.add("a", "payout", 1)
+    await catalogue.farmers.add("a", "payout", 1)
     with closing(sqlite3.connect(path)) as connection:
-        connection.execute("ALTER TABLE nodes RENAME TO gone")
+        connection.execute("ALTER TABLE farmers RENAME TO gone")
     with pytest.raises(StoreFailed):
-        catalogue.nodes.get("a")
+        catalogue.farmers.get("a")
     with pytest.raises(StoreFailed):
-        await catalogue.nodes.online(0)
+        await catalogue.farmers.online(0)
     with pytest.raises(StoreFailed):
-        await catalogue.nodes.totals(0)
+        await catalogue.farmers.totals(0)
     with pytest.raises(StoreFailed):
-        await catalogue.nodes.see("a", Seen(1, 1))
+        await catalogue.farmers.see("a", Seen(1, 1))
     await catalogue.close()
 
 
@@ -187,22 +187,23 @@ async def test_pages_cost_alike(tmp_path: Path) -> None:
     """Of 100,000 nodes of the same height the last page costs what the first one does; none is sorted."""
     path = tmp_path / "c.sqlite"
     catalogue = opened(path)
-    await catalogue.nodes.add("first", "payout", 1)
+    await catalogue.farmers.add("first", "payout", 1)
     with closing(sqlite3.connect(path)) as connection, connection:
         rows = ((f"node {number}", 1 + number % 2) for number in range(MANY - 1))
         statement = (
-            "INSERT INTO nodes (address, payout_address, registered_ms, last_seen_ms, online_ms, height)"
+            "INSERT INTO farmers (address, payout_address, registered_ms, last_seen_ms, online_ms, height)"
         )
         connection.executemany(f"{statement} VALUES (?, 'payout', 1, 1, 0, ? / 3)", rows)
-        for query, values in ((node_rows._AS_HIGH, (0, 0, 0, PAGE)), (node_rows._LOWER, (1, 0, PAGE))):
+        for query, values in ((farmer_rows._AS_HIGH, (0, 0, 0, PAGE)), (farmer_rows._LOWER, (1, 0, PAGE))):
             plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}", values)]
-            assert len(plan) == 1 and "SEARCH nodes USING INDEX nodes_by_height" in plan[0]
-        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {node_rows._TOTALS}", (0,))]
-        assert "COVERING INDEX nodes_by_height" in plan[0]
+            assert len(plan) == 1 and "SEARCH farmers USING INDEX farmers_by_height" in plan[0]
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {farmer_rows._TOTALS}", (0,))]
+        assert "COVERING INDEX farmers_by_height" in plan[0]
     costs = [
-        await steps_of(path, node_rows._AS_HIGH, (0, seq, 0, PAGE)) for seq in (0, MANY // 2, MANY - PAGE - 1)
+        await steps_of(path, farmer_rows._AS_HIGH, (0, seq, 0, PAGE))
+        for seq in (0, MANY // 2, MANY - PAGE - 1)
     ]
     assert max(costs) <= min(costs) + 2
-    assert len(await listed(catalogue.nodes)) == MANY
-    assert (await catalogue.nodes.totals(0)).nodes == MANY
+    assert len(await listed(catalogue.farmers)) == MANY
+    assert (await catalogue.farmers.totals(0)).farmers == MANY
     await catalogue.close()

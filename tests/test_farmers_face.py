@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from hashserver_aio import Settings, create_app
-from hashserver_aio.nodes.pace import Pace
+from hashserver_aio.pace import Pace
 from hashserver_aio.server.keys import REGISTRY
-from hashserver_aio.settings import NodeRules
+from hashserver_aio.settings import FarmerRules
 
 from .conftest import Client, ClientFactory
-from .node_calls import NOW_S, ONE, OTHER, ask, registry_of, still
-from .node_keys import PAYOUT, VECTORS
+from .farmer_calls import NOW_S, ONE, OTHER, ask, registry_of, still
+from .farmer_keys import PAYOUT, VECTORS
 from .routes import ROUTES, template_of
 from .servers import RunningServer, refused
 from .wire import Wire, get
@@ -55,7 +55,7 @@ def test_routes(directory: Path) -> None:
 
     others = {(method, template_of(path)) for method, path in ROUTES}
     assert others <= routes() and not {path for _, path in routes()} & NODE_ROUTES
-    assert routes(nodes=NodeRules()) - routes() == {("GET", path) for path in NODE_ROUTES}
+    assert routes(farmers=FarmerRules()) - routes() == {("GET", path) for path in NODE_ROUTES}
 
 
 async def test_off(start_client: ClientFactory) -> None:
@@ -202,7 +202,7 @@ def test_never_a_failure(
     directory = tmp_path_factory.mktemp("buffers")
 
     async def one() -> None:
-        app = create_app(Settings(directory=directory, writable=True, nodes=NodeRules()))
+        app = create_app(Settings(directory=directory, writable=True, farmers=FarmerRules()))
         async with TestClient(TestServer(app)) as client:
             app[REGISTRY].clock = lambda: NOW_S
             path = "/".join(["/api", call, *(URL.build(path=f"/{each}").raw_path[1:] for each in segments)])

@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ..catalogue.nodes import START, Node, Nodes, NodeTotals, Seen, Submission
+from ..catalogue.farmers import START, Farmer, Farmers, FarmerTotals, Seen, Submission
 from ..errors import AlreadyAudited, AlreadyRegistered, BadArgument, HeightTooLarge, NodeNotFound
-from ..settings import NodeRules
+from ..pace import Pace, network_of
+from ..settings import FarmerRules
 from .addresses import parse_address
-from .pace import Pace, network_of
 from .signatures import check_signature
 
 BURST_S = 10.0
@@ -24,8 +24,8 @@ BURST_S = 10.0
 REGISTERING_COSTS = 10
 """As much as so many other calls: it leaves a row for good."""
 
-NODE_PER_S = 1.0
-NODE_BURST = 60.0
+FARMER_PER_S = 1.0
+FARMER_BURST = 60.0
 """A node pings once a minute, and tells its height while it builds."""
 
 _RESPONSE_DIGITS = 64
@@ -48,18 +48,18 @@ class Registry:
     """Registers nodes and hears of them; `clock` tells the seconds since 1970."""
 
     def __init__(
-        self, rows: Nodes, rules: NodeRules, *, clock: Clock = time.time, ticks: Clock = time.monotonic
+        self, rows: Farmers, rules: FarmerRules, *, clock: Clock = time.time, ticks: Clock = time.monotonic
     ) -> None:
         self.rules = rules
         self.clock = clock
         self._rows = rows
         burst = max(rules.calls_per_s * BURST_S, REGISTERING_COSTS)
         self._clients = Pace(rules.calls_per_s, burst, ticks)
-        self._nodes = Pace(NODE_PER_S, NODE_BURST, ticks)
+        self._farmers = Pace(FARMER_PER_S, FARMER_BURST, ticks)
 
     # -- what nodes say; each raises TooManyRequests, BadAddress, NotSigned, StoreFailed, Busy -----------
 
-    async def register(self, call: Call, payout_address: str | None = None) -> Node:
+    async def register(self, call: Call, payout_address: str | None = None) -> Farmer:
         """Take a node in. Raises: AlreadyRegistered, LimitReached."""
         address = self._authenticate(call, REGISTERING_COSTS)
         payout_address = address if payout_address is None else parse_address(payout_address)
@@ -99,27 +99,27 @@ class Registry:
         self._clients.take(network_of(call.client), cost)
         address = parse_address(call.address)
         check_signature(address, self.rules.server_address, call.date, call.authorization, self.clock())
-        self._nodes.take(address)
+        self._farmers.take(address)
         return address
 
     # -- what anybody may know; each raises StoreFailed --------------------------------------------------
 
-    async def online(self) -> AsyncIterator[list[Node]]:
+    async def online(self) -> AsyncIterator[list[Farmer]]:
         """List who is online, the highest first, some at a time; see `Nodes.online`."""
         since_ms, after = self._online_since_ms(), START
         while page := await self._rows.online(since_ms, after):
             yield page
             after = (page[-1].height, page[-1].seq)
 
-    async def totals(self) -> NodeTotals:
+    async def totals(self) -> FarmerTotals:
         """Count who is online."""
         return await self._rows.totals(self._online_since_ms())
 
-    def last_seen_s(self, node: Node) -> int:
+    def last_seen_s(self, node: Farmer) -> int:
         """Tell for how many seconds a node has not been seen."""
         return max(0, self._now_ms() - node.last_seen_ms) // 1000
 
-    def uptime_percent(self, node: Node) -> float:
+    def uptime_percent(self, node: Farmer) -> float:
         """Tell how much of the time since it registered a node was online."""
         now_ms = self._now_ms()
         since_ms = now_ms - node.registered_ms

@@ -36,7 +36,7 @@ def text(sentence: str, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
     return web.Response(status=status, body=sentence.encode(), headers=UNCACHED | {"Content-Type": HTML})
 
 
-class NodesWords:
+class FarmersWords:
     """How `dataserv` says what went wrong."""
 
     def refusal(self, request: web.Request, error: e.HashserverError, status: HTTPStatus) -> web.Response:
@@ -58,4 +58,4 @@ class NodesWords:
         return text(f"{message}.", status)
 
 
-WORDS = NodesWords()
+WORDS = FarmersWords()

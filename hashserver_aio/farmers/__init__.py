@@ -1,4 +1,4 @@
-"""Nodes: who they are, what they sign, and what the registry holds them to; nothing of HTTP.
+"""Farmers: who they are, what they sign, and what the registry holds them to; nothing of HTTP.
 
 A node is an address, which is the hash of a key: only who has the key can speak for it.
 """

@@ -1,0 +1,48 @@
+"""What nodes are told that register, and that are heard of."""
+
+from __future__ import annotations
+
+from .root import HashserverError
+
+
+class BadAddress(HashserverError):
+    """Text is no Bitcoin address."""
+
+    def __init__(self) -> None:
+        super().__init__("this is no Bitcoin address")
+
+
+class NotSigned(HashserverError):
+    """What is said about a node is not signed with its key, now, for this server; nobody is told which."""
+
+    def __init__(self) -> None:
+        super().__init__("the headers Date and Authorization are not signed with this node's key, or not now")
+
+
+class NodeNotFound(HashserverError):
+    """No such node has registered."""
+
+    def __init__(self) -> None:
+        super().__init__("this node has not registered")
+
+
+class AlreadyRegistered(HashserverError):
+    """The node has registered before."""
+
+    def __init__(self) -> None:
+        super().__init__("this node has registered already")
+
+
+class AlreadyAudited(HashserverError):
+    """The node has answered to the audit of this block before."""
+
+    def __init__(self, block: int) -> None:
+        super().__init__(f"block {block} was answered already")
+        self.block = block
+
+
+class HeightTooLarge(HashserverError):
+    """A node claims to hold more than a node may."""
+
+    def __init__(self) -> None:
+        super().__init__("this is more than a node may claim to hold")

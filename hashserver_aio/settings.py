@@ -35,6 +35,8 @@ DEFAULT_ONLINE_MINUTES = 15.0
 DEFAULT_MAX_PING_S = 60.0
 DEFAULT_HEIGHT_LIMIT = 200_000
 DEFAULT_NODE_RATE = 50.0
+DEFAULT_AUDIT_INTERVAL_S = 86_400.0
+DEFAULT_AUDIT_DEADLINE_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +57,7 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NodeRules:
+class FarmerRules:
     """What the registry of nodes holds them to.
 
     Online is who was seen within `online_s`; a ping sooner than `max_ping_s` after the last one changes
@@ -70,14 +72,50 @@ class NodeRules:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NodeRules:
+    """How a server places its buffers on nodes, and what it holds them to.
+
+    `replicas`: of every buffer; 0 where only those are placed that somebody asks for. `key`: the file of the
+    server's key, None for the usual place. `allow`: networks and hosts that nodes may be at though they
+    are not of the public Internet. A placement is audited every `audit_interval_s` at least, and an answer
+    has come within `audit_deadline_s`. Online is who was seen within `online_s`. So many `calls_per_s` may
+    come from one client address.
+    """
+
+    replicas: int = 0
+    key: Path | None = None
+    allow: tuple[str, ...] = ()
+    audit_interval_s: float = DEFAULT_AUDIT_INTERVAL_S
+    audit_deadline_s: float = DEFAULT_AUDIT_DEADLINE_S
+    online_s: float = DEFAULT_ONLINE_MINUTES * 60
+    calls_per_s: float = DEFAULT_NODE_RATE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holding:
+    """What a node is told that holds buffers for the server at a URL.
+
+    `key`: the file of its key. `capacity` in bytes; None for what the disk has. `public_url`: where the
+    server reaches it; None for where it listens. `payout_address`: of Bitcoin, or "".
+    """
+
+    server: str
+    key: Path
+    capacity: int | None = None
+    public_url: str | None = None
+    payout_address: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """How to serve one directory.
 
     `layout` and `algorithm` are None where the directory itself is to tell (else prefix, sha3-256);
     `catalogue`, a URL, is None for the usual place. `fetch_allow`: networks and hosts that may be
     fetched from though they are not of the public Internet. `web_root`: a folder whose files are served
-    too, those with a dot only if `dot_files`, and never those `kept_back`. `nodes`: the rules of the registry
-    of nodes, if there is one.
+    too, those with a dot only if `dot_files`, and never those `kept_back`. `farmers`: the rules of the
+    registry of farmers, if there is one. `nodes`: how buffers are placed on nodes, if they are; `holding`:
+    for whom this server itself is a node, if it is one.
     """
 
     directory: Path
@@ -102,7 +140,9 @@ class Settings:
     dot_files: bool = False
     kept_back: tuple[Path, ...] = ()
     share_with_group: bool = False
+    farmers: FarmerRules | None = None
     nodes: NodeRules | None = None
+    holding: Holding | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,88 +1,225 @@
-"""Nodes that have registered: an interface to their rows.
+"""Nodes that hold buffers, and which: an interface to their rows.
 
-No file holds what is in them: these rows are lost with the catalogue, unlike all that is known of buffers.
+No file holds what is in them. Lost with the catalogue, nodes register again by themselves, and what they hold
+is placed anew, which costs nothing where they still hold it.
 """
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import NamedTuple, Protocol
 
-MAX_NODES = 1_000_000
-"""Some 250 MB of rows; making a key costs nothing, so there has to be an end."""
+from ..checksums import Checksum
 
-KEPT_SUBMISSIONS = 100
-"""Audits that are kept of a node: they come with the blocks of a chain, one in ten minutes."""
+MAX_NODES = 10_000
+"""So many may register: to choose among them takes some ten milliseconds."""
 
-PAGE = 250
-"""Nodes of a listing that are read at once; with the wording, some milliseconds."""
+PAGE = 500
+"""Rows that are read at once, of whatever kind."""
+
+
+class NodeState(StrEnum):
+    """What its operator, the server's, lets a node do.
+
+    ACTIVE: all. PAUSED: gets nothing more, keeps what it has. DRAINING: as PAUSED, and what it holds is
+    placed elsewhere, then taken from it. REMOVED: nothing; it is known only so that it stays out.
+    """
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    DRAINING = "draining"
+    REMOVED = "removed"
 
 
 class Node(NamedTuple):
-    """A node: `seq` in the order of registering; `online_ms`: how long it was online until `last_seen_ms`."""
+    """A node: `seq` in the order of registering; `key`: its Ed25519 key, 32 bytes; sizes in bytes.
+
+    `url`: where it is reached, "" if another node is there now. `payout_address`: "" if it told none.
+    `used`: bytes placed on it and not dead. `full_until_ms`: until when it is taken to be full, whatever
+    it says. `record`: 0 to 1. `passed`, `failed`: audits. `failure`: why the last one failed, at
+    `failed_ms`; "" if none. `message`: the number of the last message of its that was heeded; each one has
+    a higher number.
+    """
 
     seq: int
-    address: str
+    key: bytes
+    url: str
     payout_address: str
+    state: NodeState
+    capacity: int
+    used: int
+    full_until_ms: int
+    record: float
+    passed: int
+    failed: int
+    failure: str
+    failed_ms: int
     registered_ms: int
     last_seen_ms: int
-    online_ms: int
-    height: int
+    message: int
 
 
-class Seen(NamedTuple):
-    """A sign of life; `online_ms`: for how long one is enough; `height`: what the node told, if it did."""
+class Announcement(NamedTuple):
+    """What a node says when it registers."""
 
-    at_ms: int
-    online_ms: int
-    height: int | None = None
-
-
-class Submission(NamedTuple):
-    """What a node answered to a block of a chain; `response` 32 bytes."""
-
-    block: int
-    response: bytes
+    key: bytes
+    url: str
+    payout_address: str
+    capacity: int
+    message: int
     at_ms: int
 
 
-class NodeTotals(NamedTuple):
-    """How many nodes, and the sum of their heights."""
+class Placed(NamedTuple):
+    """A buffer that is to have `replicas` on nodes.
 
-    nodes: int
-    height: int
+    `size` in plain bytes. `root`: of the tree over its leaves, by the store's algorithm; None until it is
+    first pushed. `due_ms`: when to look whether it has them; None while it has.
+    """
+
+    checksum: Checksum
+    size: int
+    root: bytes | None
+    replicas: int
+    due_ms: int | None
 
 
-START = (2**62, 0)
-"""What a listing begins behind."""
+class PlacementState(StrEnum):
+    """GOOD: it counts. DEAD: it failed too often; it is asked still. SURPLUS: the node is to remove it."""
+
+    GOOD = "good"
+    DEAD = "dead"
+    SURPLUS = "surplus"
+
+
+class Placement(NamedTuple):
+    """A buffer on a node; `node`: its seq. `strikes` since the last audit that it passed, at `audited_ms`.
+
+    `due_ms`: when it is audited next; of what is surplus, when its node is asked next to remove it.
+    """
+
+    checksum: Checksum
+    node: int
+    state: PlacementState
+    size: int
+    strikes: int
+    placed_ms: int
+    audited_ms: int
+    due_ms: int
+
+
+class Verdict(NamedTuple):
+    """What an audit changes. `failure`: "" if it was passed, else why it was not."""
+
+    placement: Placement
+    at_ms: int
+    failure: str
+    record: float
+    strikes: int
+    state: PlacementState
+    due_ms: int
+
+
+class PlacementTotals(NamedTuple):
+    """How many buffers are to be on nodes, how many of them lack replicas, and placements by state."""
+
+    buffers: int
+    lacking: int
+    good: int
+    dead: int
+    surplus: int
 
 
 class Nodes(Protocol):
-    """Rows of nodes; writes are durable when they return. All raise StoreFailed, writes Busy as well."""
+    """Rows of nodes and placements; writes are durable when they return.
 
-    def get(self, address: str) -> Node | None:
+    All raise StoreFailed, writes Busy as well. Of all servers of a catalogue one at a time looks after the
+    placements, and only that one calls what is below "placements".
+    """
+
+    # -- nodes ---------------------------------------------------------------------------------------------
+
+    def get(self, key: bytes) -> Node | None:
         """Tell of a node; None if it has not registered."""
 
-    async def add(self, address: str, payout_address: str, at_ms: int) -> bool:
-        """Register a node; False if it is registered already. Raises: LimitReached."""
+    async def all(self) -> list[Node]:
+        """Tell of all nodes, in the order of registering, also those removed."""
 
-    async def see(self, address: str, seen: Seen) -> bool:
-        """Note that a node lives, and its height; False if it is unknown."""
+    async def register(self, said: Announcement) -> Node | None:
+        """Take a node in, or what it says of itself anew; a new one is ACTIVE with a record of 0.5.
 
-    async def submit(self, address: str, submission: Submission) -> bool | None:
-        """Keep an answer to a block; False if one is kept, None if the node is unknown.
-
-        Of each node the newest KEPT_SUBMISSIONS are kept.
+        Whoever else had its URL has none from then on. With another URL or capacity than before it is no
+        longer taken to be full. A state, a record and what was counted stay.
+        None, and nothing is changed, if a message with this number or a higher one was heeded.
+        Raises: LimitReached; NotPermitted, if it was removed.
         """
 
-    def submissions(self, address: str) -> list[Submission]:
-        """Give the answers of a node, in the order of blocks."""
-
-    async def online(self, since_ms: int, after: tuple[int, int] = START) -> list[Node]:
-        """Give the next PAGE of those seen after a time, the highest first, then as they registered.
-
-        `after`: height and seq of the last one given. A page is of one moment, several are not: whose height
-        changes meanwhile may be missed, or met twice.
+    async def see(self, key: bytes, capacity: int, message: int, at_ms: int) -> Node | None:
+        """Note that a node lives, and its capacity, as `register` does. None as there, or if it is
+        unknown.
         """
 
-    async def totals(self, since_ms: int) -> NodeTotals:
-        """Count those seen after a time."""
+    async def set_state(self, key: bytes, state: NodeState, at_ms: int) -> Node | None:
+        """Let a node do so much; None if it is unknown.
+
+        DRAINING and REMOVED make all that is on it due at `at_ms`. REMOVED drops all its placements. To be
+        ACTIVE again after REMOVED it has to register anew.
+        """
+
+    # -- placements: what is to be where --------------------------------------------------------------------
+
+    def placed(self, checksum: Checksum) -> Placed | None:
+        """Tell what is to be on nodes of a buffer; at once. None if nothing is."""
+
+    def placements(self, checksum: Checksum) -> list[Placement]:
+        """Tell where a buffer is; at once. By node."""
+
+    async def want(self, checksum: Checksum, size: int, replicas: int, at_ms: int) -> None:
+        """Have a buffer placed, or with another number of replicas than before; due at `at_ms`."""
+
+    async def want_arrivals(self, replicas: int, at_ms: int) -> int:
+        """Have placed the next PAGE of what arrived since this was asked last and is not placed yet.
+
+        How far it got is kept, with the feed-id. Gives how many arrivals it looked at; 0: there are no more.
+        """
+
+    async def unwant(self, checksum: Checksum, at_ms: int) -> None:
+        """Have a buffer on no node any more: its placements are SURPLUS, due at `at_ms`."""
+
+    async def due(self, now_ms: int) -> list[Placed]:
+        """Give a PAGE of buffers that are due, the longest due first."""
+
+    async def settle(self, checksum: Checksum, due_ms: int | None) -> None:
+        """Look at a buffer again at a time, or never, if something does not make it due before."""
+
+    async def keep_root(self, checksum: Checksum, root: bytes) -> None:
+        """Keep what a buffer is checked by; nothing, if it is not to be placed any more."""
+
+    async def place(self, checksum: Checksum, node: int, at_ms: int, due_ms: int) -> None:
+        """Note that a node has a buffer: a GOOD placement, audited at `at_ms`, due at `due_ms`, whatever was.
+
+        If the buffer is not to be placed any more, it is SURPLUS and due at once.
+        """
+
+    async def make_surplus(self, checksum: Checksum, node: int, at_ms: int) -> None:
+        """Have a node remove a buffer."""
+
+    async def forget(self, checksum: Checksum, node: int) -> None:
+        """Know nothing of a placement any more: the node does not have the buffer."""
+
+    async def take_for_full(self, node: int, record: float, until_ms: int) -> None:
+        """Take a node to be full for some time, with another record."""
+
+    # -- placements: audits ---------------------------------------------------------------------------------
+
+    async def audits_due(self, now_ms: int) -> list[Placement]:
+        """Give a PAGE of placements that are due, the longest due first; SURPLUS ones too."""
+
+    async def judge(self, verdict: Verdict) -> None:
+        """Note how an audit went, of a placement that is still there: in its row and in its node's.
+
+        A placement that dies, or is GOOD again, makes its buffer due at once.
+        """
+
+    async def count(self) -> PlacementTotals:
+        """Count all of it."""

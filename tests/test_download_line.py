@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from hashserver_aio import Client
+from hashserver_aio.client.download.ranges import Source
+from hashserver_aio.client.download.telling import Telling
 
 from .clients import files_in, name, shorten_pauses
 from .conftest import ServerFactory
@@ -66,12 +68,33 @@ async def test_spoiled(
     (tmp_path / "here").mkdir()
     rate = faults_in_100_blocks * STRETCH / 100
     async with faulty(server.url, rate=rate, stall_s=0.05) as line:
-        size = await save_all(line, tmp_path / "here", count, retries=20)
+        size = await save_all(line, tmp_path / "here", count, retries=50)
         assert files_in(tmp_path / "here") == []
         assert len(line.faults) >= 8 and line.faults.total() > count * BLOCKS * faults_in_100_blocks / 200
         told = count * BLOCKS * 100  # what /rd/ says of the blocks, at most
         print(f"{line.body_bytes / size:.4f} of the bytes, {dict(line.faults)}")
         assert line.body_bytes < (1 + most_again) * size + told
+
+
+async def test_told_too_late(
+    start_server: ServerFactory, directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a server takes too long to say of blocks is asked again before a download is given up."""
+    answers_s = iter([1e-9])
+    told_by = Telling._told_by
+
+    async def hurried(self: Telling, source: Source, size: int, patience_s: float | None = None) -> object:
+        return await told_by(self, source, size, next(answers_s, patience_s))
+
+    monkeypatch.setattr(Telling, "_told_by", hurried)
+    lay(directory, BODIES[0])
+    server = start_server(directory, "--block-size", "64K")
+    async with (
+        faulty(server.url, rate=0.5, kinds=(Kind.CORRUPTED,)) as line,
+        Client(line.url, algorithm="sha3-256", retries=50) as client,
+    ):
+        await client.download(name(BODIES[0]), tmp_path / "file")
+        assert content(tmp_path / "file") == BODIES[0] and line.faults.total()
 
 
 async def test_dies_and_comes_back(start_server: ServerFactory, directory: Path, tmp_path: Path) -> None:

@@ -21,6 +21,9 @@ from .whole import hashed, is_whole, misread
 
 log = logging.getLogger(__name__)
 
+MAX_BLIND = 3
+"""So often all is fetched anew that turned out wrong while nobody said what its blocks hash to."""
+
 
 class Download:
     """One file to be saved at a path.
@@ -38,6 +41,8 @@ class Download:
         self._slots = slots
         self._progress = progress
         self._done = self._size = 0
+        self._is_blind = False
+        self._blind_tries = 0
 
     async def run(self, limit_bytes: int | None = None) -> int:
         """Save the file, which is there once it is whole: its size.
@@ -54,8 +59,8 @@ class Download:
             try:
                 if not await self._is_there():
                     await self._save(beginning)
-            except HashserverError:
-                if not self._is_of_another(beginning.source):
+            except HashserverError as error:
+                if not self._is_of_another(beginning.source) and not self._may_begin_anew(error):
                     raise
             else:
                 self._tell_of_mirrors()
@@ -95,6 +100,15 @@ class Download:
             source.forgive()
         mirror.error = BadAnswer(f"{mirror.transport.url} has a file of another size")
         return True
+
+    def _may_begin_anew(self, error: HashserverError) -> bool:
+        """Tell whether it may go better once more: what came is wrong, and nobody had said in time of
+        which block.
+        """
+        if not isinstance(error, ChecksumMismatch) or not self._is_blind:
+            return False
+        self._blind_tries += 1
+        return self._blind_tries <= MAX_BLIND
 
     def _moved(self, count: int) -> None:
         self._done += count
@@ -142,6 +156,7 @@ class Download:
         """Have all blocks in the part, and all of it checked."""
         telling = Telling(self._target, self._moved)
         blocks = await telling.begin(self._size)
+        self._is_blind = telling.was_cut_short and blocks.untold == blocks.count
         for number in part.claimed(blocks.block_size):
             sha1 = await part.do(part.sha1, *blocks.span(number))
             if part.is_as_claimed(number, blocks.block_size, sha1) and blocks.arrived(number, sha1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -31,7 +32,8 @@ NEWS_S = 600.0
 class Telling:
     """Asks the servers of a file what its blocks hash to.
 
-    `moved`: is told of bytes that were there and turn out to be wrong.
+    `moved`: is told of bytes that were there and turn out to be wrong. `was_cut_short`: somebody may have
+    something to say who could not, or not in time.
     """
 
     def __init__(self, target: Target, moved: Callable[[int], object]) -> None:
@@ -41,6 +43,8 @@ class Telling:
         self._sources = list(target.sources if target.whole else target.sources[:1])
         self._what = target.what
         self._teller: Source | None = None
+        self._says = Counter[Source]()
+        self.was_cut_short = False
 
     async def begin(self, size: int) -> Blocks:
         """Ask for the first time. Raises: BadArgument, if nobody says it, nor what the whole hashes to."""
@@ -94,27 +98,36 @@ class Telling:
                 await blocks.changed.wait_for(
                     lambda: self._teller is None or not blocks.untold or blocks.drops != drops
                 )
-        others = [source for source in self._sources if source is not self._teller]
-        while blocks.drops == drops and others:
-            other = others.pop(0)
-            self._sources.remove(other)  # it has had its say
-            digests = await self._told_by(other, blocks.size)
+        while blocks.drops == drops and (other := self._least_asked()) is not None:
+            digests = await self._told_by(other, blocks.size, NEWS_S)  # or all of it was in vain
             if digests is not None:
                 with suppress(FileChanged):
                     self._moved(-blocks.expect_others(digests))
         return blocks.drops != drops
+
+    def _least_asked(self) -> Source | None:
+        """Choose whose word to take next; None when all had their say, as often as a line may garble it."""
+        others = [source for source in self._sources if source is not self._teller]
+        other = min(others, key=lambda source: self._says[source], default=None)
+        if other is None or self._says[other] == ASKED:
+            return None
+        self._says[other] += 1
+        return other
 
     def _learn(self, blocks: Blocks, digests: BlockDigests | None) -> None:
         if digests is None:
             raise BadAnswer(f"{self._what}: its server says no more what its blocks hash to")
         self._moved(-blocks.expect(digests))
 
-    async def _told_by(self, source: Source, size: int) -> BlockDigests | None:
+    async def _told_by(
+        self, source: Source, size: int, patience_s: float | None = None
+    ) -> BlockDigests | None:
         """Ask a server; None if it can't say, or not in time. Raises: why not, if nobody else may say it."""
+        patience_s = patience_s or (NEWS_S if self._is_final else ANSWER_S)
         error: HashserverError | None = None
         for _ in range(ASKED):
             try:
-                async with asyncio.timeout(NEWS_S if self._is_final else ANSWER_S):
+                async with asyncio.timeout(patience_s):
                     digests = await source.digests(size)
                 if digests is None or digests.size == size:
                     return digests
@@ -128,4 +141,5 @@ class Telling:
                 break
         if self._is_final and error is not None:
             raise error
+        self.was_cut_short = True
         return None

@@ -16,6 +16,7 @@ from ..settings import Limits
 from ..store import Form, Identity
 from ..store.files import FileId
 from .farmers import Farmers
+from .nodes import Nodes
 
 __all__ = ["Arrival", "Catalogue", "Digested", "Held", "IsAbsent", "Known", "Page", "Totals"]
 
@@ -97,14 +98,19 @@ class Catalogue(Protocol):
 
     Who has seen `seq` n in the feed never later meets a new one up to n. Numbers are comparable as
     long as `feed_id` is the same: it is another one when the catalogue was lost.
-    `is_shared`: it outlives this process, and others see the same one. `farmers`: who has registered.
+    `is_shared`: it outlives this process, and others see the same one. `farmers`: who has registered;
+    `nodes`: those that hold buffers, and which.
     """
 
     is_shared: bool
 
     @property
     def farmers(self) -> Farmers:
-        """Rows of nodes."""
+        """Rows of nodes of `dataserv`."""
+
+    @property
+    def nodes(self) -> Nodes:
+        """Rows of nodes that hold buffers, and of what is on them."""
 
     async def why_unusable(self) -> str | None:
         """Tell in a sentence, without a path, why nothing can be read or written; None if it can.
@@ -124,7 +130,10 @@ class Catalogue(Protocol):
         """Know nothing of a file any more that was found not to hash to its name."""
 
     async def forget(self, checksum: Checksum, is_absent: IsAbsent) -> None:
-        """List a buffer as deleted, if it is still absent when its turn comes."""
+        """List a buffer as deleted, if it is still absent when its turn comes.
+
+        What `nodes` has of it stays: it is to come back from there.
+        """
 
     # -- buffers
 

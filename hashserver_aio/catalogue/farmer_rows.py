@@ -1,24 +1,16 @@
-"""Rows of nodes in the SQLite catalogue.
-
-What goes through many rows runs in a thread with a connection of its own, so that nobody else waits for it.
-"""
+"""Rows of farmers in the SQLite catalogue."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
 
 from ..errors import LimitReached
-from ..store.threads import finished
 from . import farmers
 from .connection import Connection
 from .farmers import KEPT_SUBMISSIONS, PAGE, START, Farmer, FarmerTotals, Seen, Submission
+from .listing import Listing
 from .writer import Writer
-
-T = TypeVar("T")
 
 _COLUMNS = "seq, address, payout_address, registered_ms, last_seen_ms, online_ms, height"
 _GET = f"SELECT {_COLUMNS} FROM farmers WHERE address = ?"
@@ -60,12 +52,10 @@ class SqliteFarmers:
     def __init__(self, reader: Connection, writer: Writer) -> None:
         self._reader = reader
         self._writer = writer
-        self._listing = reader.another()
-        self._thread = ThreadPoolExecutor(1, "farmers")
+        self._listing = Listing(reader, "farmers")
 
     def close(self) -> None:
         """Let go of the file."""
-        self._thread.shutdown()
         self._listing.close()
 
     def get(self, address: str) -> Farmer | None:
@@ -100,18 +90,11 @@ class SqliteFarmers:
 
     async def online(self, since_ms: int, after: tuple[int, int] = START) -> list[Farmer]:
         """Give the next page of those seen after a time. Raises: StoreFailed."""
-        return await self._read(partial(_page, since_ms=since_ms, after=after), [])
+        return await self._listing.read(partial(_page, since_ms=since_ms, after=after), [])
 
     async def totals(self, since_ms: int) -> FarmerTotals:
         """Count those seen after a time. Raises: StoreFailed."""
-        return await self._read(partial(_totals, since_ms=since_ms), FarmerTotals(0, 0))
-
-    async def _read(self, read: Callable[[sqlite3.Connection], T], nothing: T) -> T:
-        return await finished(self._thread.submit(self._in_thread, read, nothing))
-
-    def _in_thread(self, read: Callable[[sqlite3.Connection], T], nothing: T) -> T:
-        with self._listing.reading() as connection:
-            return nothing if connection is None else read(connection)
+        return await self._listing.read(partial(_totals, since_ms=since_ms), FarmerTotals(0, 0))
 
 
 def _add(connection: sqlite3.Connection, values: tuple[str | int, ...]) -> bool | None:

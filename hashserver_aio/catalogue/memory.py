@@ -14,6 +14,7 @@ from ..store import Form
 from ..store.files import FileId
 from . import Arrival, Digested, Held, IsAbsent, Known, Page, Totals
 from .memory_farmers import MemoryFarmers
+from .memory_nodes import MemoryNodes
 
 MAX_FILES = 200_000
 """Some 120 MB at most; a file that fell out is hashed once more, and its buffer comes anew."""
@@ -31,6 +32,7 @@ class MemoryCatalogue:
 
     def __init__(self) -> None:
         self.farmers = MemoryFarmers()
+        self.nodes = MemoryNodes(self._from)
         self._feed_id = secrets.token_hex(16)
         self._known: OrderedDict[tuple[Checksum, str, Form], Known] = OrderedDict()
         self._arrivals: OrderedDict[int, Held] = OrderedDict()

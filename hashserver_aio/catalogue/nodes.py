@@ -12,7 +12,12 @@ from typing import NamedTuple, Protocol
 from ..checksums import Checksum
 
 MAX_NODES = 10_000
-"""So many may register: to choose among them takes some ten milliseconds."""
+"""So many may register, besides those removed: to choose among them takes some ten milliseconds."""
+
+FIRST_RECORD = 0.5
+"""Of a node that nothing is known of."""
+
+IS_REMOVED = "who runs this server has removed this node; ask there to have it resumed"
 
 PAGE = 500
 """Rows that are read at once, of whatever kind."""
@@ -22,7 +27,8 @@ class NodeState(StrEnum):
     """What its operator, the server's, lets a node do.
 
     ACTIVE: all. PAUSED: gets nothing more, keeps what it has. DRAINING: as PAUSED, and what it holds is
-    placed elsewhere, then taken from it. REMOVED: nothing; it is known only so that it stays out.
+    placed elsewhere, then taken from it. REMOVED: nothing; it is known only so that it stays out, and has
+    no URL.
     """
 
     ACTIVE = "active"
@@ -35,10 +41,10 @@ class Node(NamedTuple):
     """A node: `seq` in the order of registering; `key`: its Ed25519 key, 32 bytes; sizes in bytes.
 
     `url`: where it is reached, "" if another node is there now. `payout_address`: "" if it told none.
-    `used`: bytes placed on it and not dead. `full_until_ms`: until when it is taken to be full, whatever
+    `used`: bytes of the GOOD placements on it. `full_until_ms`: until when it is taken to be full, whatever
     it says. `record`: 0 to 1. `passed`, `failed`: audits. `failure`: why the last one failed, at
     `failed_ms`; "" if none. `message`: the number of the last message of its that was heeded; each one has
-    a higher number.
+    a higher number. `good`, `dead`, `surplus`: placements on it, by their state.
     """
 
     seq: int
@@ -57,10 +63,13 @@ class Node(NamedTuple):
     registered_ms: int
     last_seen_ms: int
     message: int
+    good: int = 0
+    dead: int = 0
+    surplus: int = 0
 
 
 class Announcement(NamedTuple):
-    """What a node says when it registers."""
+    """What a node says when it registers; numbers are below 2**63."""
 
     key: bytes
     url: str
@@ -74,7 +83,8 @@ class Placed(NamedTuple):
     """A buffer that is to have `replicas` on nodes.
 
     `size` in plain bytes. `root`: of the tree over its leaves, by the store's algorithm; None until it is
-    first pushed. `due_ms`: when to look whether it has them; None while it has.
+    first pushed. `due_ms`: when to look whether it has them; None while it has. `turn`: another number
+    whenever something made it due.
     """
 
     checksum: Checksum
@@ -82,6 +92,7 @@ class Placed(NamedTuple):
     root: bytes | None
     replicas: int
     due_ms: int | None
+    turn: int = 0
 
 
 class PlacementState(StrEnum):
@@ -95,7 +106,8 @@ class PlacementState(StrEnum):
 class Placement(NamedTuple):
     """A buffer on a node; `node`: its seq. `strikes` since the last audit that it passed, at `audited_ms`.
 
-    `due_ms`: when it is audited next; of what is surplus, when its node is asked next to remove it.
+    `due_ms`: when it is audited next; of what is surplus, when its node is asked next to remove it. `size`
+    is 0 of what was surplus from the first.
     """
 
     checksum: Checksum
@@ -109,7 +121,7 @@ class Placement(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What an audit changes. `failure`: "" if it was passed, else why it was not."""
+    """What an audit of a placement changes. `failure`: "" if it was passed, else why it was not."""
 
     placement: Placement
     at_ms: int
@@ -119,9 +131,34 @@ class Verdict(NamedTuple):
     state: PlacementState
     due_ms: int
 
+    @property
+    def outcome(self) -> Placement:
+        """Tell what becomes of the placement; nothing but a new placing makes SURPLUS count again."""
+        before = self.placement
+        return before._replace(
+            state=before.state if before.state is PlacementState.SURPLUS else self.state,
+            strikes=self.strikes,
+            audited_ms=before.audited_ms if self.failure else self.at_ms,
+            due_ms=self.due_ms,
+        )
+
+
+def difference(before: Placement | None, after: Placement | None) -> tuple[int, int, int, int]:
+    """Tell what a node's `used`, `good`, `dead` and `surplus` change by with one of its placements."""
+    good, dead, surplus = (
+        (after is not None and after.state is state) - (before is not None and before.state is state)
+        for state in PlacementState
+    )
+    used = sum(
+        sign * each.size
+        for each, sign in ((before, -1), (after, 1))
+        if each is not None and each.state is PlacementState.GOOD
+    )
+    return used, good, dead, surplus
+
 
 class PlacementTotals(NamedTuple):
-    """How many buffers are to be on nodes, how many of them lack replicas, and placements by state."""
+    """How many buffers are to be on nodes, how many of them lack GOOD placements, and those by state."""
 
     buffers: int
     lacking: int
@@ -134,7 +171,8 @@ class Nodes(Protocol):
     """Rows of nodes and placements; writes are durable when they return.
 
     All raise StoreFailed, writes Busy as well. Of all servers of a catalogue one at a time looks after the
-    placements, and only that one calls what is below "placements".
+    placements, and only that one calls what is below "placements". That a buffer is due at a time, or at
+    once, leaves it due earlier if it was, and makes its `turn` another one.
     """
 
     # -- nodes ---------------------------------------------------------------------------------------------
@@ -146,10 +184,10 @@ class Nodes(Protocol):
         """Tell of all nodes, in the order of registering, also those removed."""
 
     async def register(self, said: Announcement) -> Node | None:
-        """Take a node in, or what it says of itself anew; a new one is ACTIVE with a record of 0.5.
+        """Take a node in, or what it says of itself anew; a new one is ACTIVE with FIRST_RECORD.
 
         Whoever else had its URL has none from then on. With another URL or capacity than before it is no
-        longer taken to be full. A state, a record and what was counted stay.
+        longer taken to be full. A state, a record and what was counted stay, and when it first registered.
         None, and nothing is changed, if a message with this number or a higher one was heeded.
         Raises: LimitReached; NotPermitted, if it was removed.
         """
@@ -157,13 +195,16 @@ class Nodes(Protocol):
     async def see(self, key: bytes, capacity: int, message: int, at_ms: int) -> Node | None:
         """Note that a node lives, and its capacity, as `register` does. None as there, or if it is
         unknown.
+
+        Raises: NotPermitted, if it was removed.
         """
 
     async def set_state(self, key: bytes, state: NodeState, at_ms: int) -> Node | None:
         """Let a node do so much; None if it is unknown.
 
-        DRAINING and REMOVED make all that is on it due at `at_ms`. REMOVED drops all its placements. To be
-        ACTIVE again after REMOVED it has to register anew.
+        DRAINING and REMOVED make all buffers that are on it due at `at_ms`. REMOVED drops all its
+        placements, and its URL: what is ACTIVE again after it is reached when it has registered anew.
+        If this is cut off in the middle of many placements, `due` does the rest first.
         """
 
     # -- placements: what is to be where --------------------------------------------------------------------
@@ -175,12 +216,16 @@ class Nodes(Protocol):
         """Tell where a buffer is; at once. By node."""
 
     async def want(self, checksum: Checksum, size: int, replicas: int, at_ms: int) -> None:
-        """Have a buffer placed, or with another number of replicas than before; due at `at_ms`."""
+        """Have a buffer placed, or with another number of replicas than before; due at `at_ms`.
+
+        Raises: LimitReached, by a catalogue in memory.
+        """
 
     async def want_arrivals(self, replicas: int, at_ms: int) -> int:
-        """Have placed the next PAGE of what arrived since this was asked last and is not placed yet.
+        """Have placed, at least so often, the next PAGE of what arrived since this was asked last.
 
-        How far it got is kept, with the feed-id. Gives how many arrivals it looked at; 0: there are no more.
+        What is placed as often already is left alone. How far it got is kept, with the feed-id and the
+        number: with a higher one it begins anew. Gives how many arrivals it looked at; 0: there are no more.
         """
 
     async def unwant(self, checksum: Checksum, at_ms: int) -> None:
@@ -189,8 +234,11 @@ class Nodes(Protocol):
     async def due(self, now_ms: int) -> list[Placed]:
         """Give a PAGE of buffers that are due, the longest due first."""
 
-    async def settle(self, checksum: Checksum, due_ms: int | None) -> None:
-        """Look at a buffer again at a time, or never, if something does not make it due before."""
+    async def settle(self, seen: Placed, due_ms: int | None) -> None:
+        """Look at a buffer again at a time, or never, if something does not make it due before.
+
+        Nothing, if something did since it was `seen`: it has another `turn` then.
+        """
 
     async def keep_root(self, checksum: Checksum, root: bytes) -> None:
         """Keep what a buffer is checked by; nothing, if it is not to be placed any more."""
@@ -198,14 +246,18 @@ class Nodes(Protocol):
     async def place(self, checksum: Checksum, node: int, at_ms: int, due_ms: int) -> None:
         """Note that a node has a buffer: a GOOD placement, audited at `at_ms`, due at `due_ms`, whatever was.
 
-        If the buffer is not to be placed any more, it is SURPLUS and due at once.
+        If the buffer is not to be placed any more, it is SURPLUS and due at once. On a node that is DRAINING
+        by now its buffer is due at once; on one that was removed nothing is noted but that.
         """
 
     async def make_surplus(self, checksum: Checksum, node: int, at_ms: int) -> None:
-        """Have a node remove a buffer."""
+        """Have a node remove a buffer, or, if it was not to be reached, have it asked again."""
 
     async def forget(self, checksum: Checksum, node: int) -> None:
-        """Know nothing of a placement any more: the node does not have the buffer."""
+        """Know nothing of a placement any more: the node does not have the buffer.
+
+        If it was GOOD, its buffer is due at once.
+        """
 
     async def take_for_full(self, node: int, record: float, until_ms: int) -> None:
         """Take a node to be full for some time, with another record."""
@@ -216,9 +268,10 @@ class Nodes(Protocol):
         """Give a PAGE of placements that are due, the longest due first; SURPLUS ones too."""
 
     async def judge(self, verdict: Verdict) -> None:
-        """Note how an audit went, of a placement that is still there: in its row and in its node's.
+        """Note how an audit went, in the row of its placement and in its node's.
 
-        A placement that dies, or is GOOD again, makes its buffer due at once.
+        Nothing, if the placement is not there any more, or not what it was before. One that dies, or is GOOD
+        again, makes its buffer due at once.
         """
 
     async def count(self) -> PlacementTotals:

@@ -124,7 +124,8 @@ STEPS = (
         PRIMARY KEY (node, block)
     ) WITHOUT ROWID;
     """,
-    # Nodes that hold buffers have tables of their own; those of dataserv only say that they do.
+    # Nodes that hold buffers have tables of their own; those of dataserv only say that they do. Placements
+    # are counted with their nodes and buffers, so that nobody goes through millions of them.
     """
     ALTER TABLE nodes RENAME TO farmers;
     DROP INDEX nodes_by_height;
@@ -145,17 +146,26 @@ STEPS = (
         failed_ms INTEGER NOT NULL,
         registered_ms INTEGER NOT NULL,
         last_seen_ms INTEGER NOT NULL,
-        message INTEGER NOT NULL
+        message INTEGER NOT NULL,
+        good INTEGER NOT NULL,
+        dead INTEGER NOT NULL,
+        surplus INTEGER NOT NULL,
+        sweep_after BLOB,
+        sweep_ms INTEGER
     );
-    CREATE INDEX nodes_url ON nodes (url);
+    CREATE UNIQUE INDEX nodes_url ON nodes (url) WHERE url != '';
+    CREATE INDEX nodes_swept ON nodes (seq) WHERE sweep_after IS NOT NULL;
     CREATE TABLE placed (
         checksum BLOB PRIMARY KEY,
         size INTEGER NOT NULL,
         root BLOB,
         replicas INTEGER NOT NULL,
-        due_ms INTEGER
+        due_ms INTEGER,
+        turn INTEGER NOT NULL,
+        good INTEGER NOT NULL
     ) WITHOUT ROWID;
     CREATE INDEX placed_due ON placed (due_ms) WHERE due_ms IS NOT NULL;
+    CREATE INDEX placed_lacking ON placed (checksum) WHERE good < replicas;
     CREATE TABLE placements (
         checksum BLOB NOT NULL,
         node INTEGER NOT NULL,
@@ -168,7 +178,7 @@ STEPS = (
         PRIMARY KEY (checksum, node)
     ) WITHOUT ROWID;
     CREATE INDEX placements_due ON placements (due_ms);
-    CREATE INDEX placements_node ON placements (node, state);
+    CREATE INDEX placements_node ON placements (node);
     """,
 )
 

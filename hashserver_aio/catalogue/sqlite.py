@@ -32,6 +32,7 @@ from .manifest_rows import (
     keep_of_file,
     manifest_in,
 )
+from .node_rows import SqliteNodes
 from .reservations import release, reserve
 from .writer import Writer, look
 
@@ -92,11 +93,13 @@ class SqliteCatalogue:
             self._reader.current()  # a file that a newer program made is refused now, not later
         self._writer = Writer(path, prepare, fsync=fsync)
         self.farmers = SqliteFarmers(self._reader, self._writer)
+        self.nodes = SqliteNodes(self._reader, self._writer)
 
     async def close(self) -> None:
         """Finish what is being written."""
         await self._writer.close()
         self.farmers.close()
+        self.nodes.close()
         self._reader.close()
 
     async def why_unusable(self) -> str | None:

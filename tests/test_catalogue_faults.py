@@ -19,6 +19,8 @@ from aiohttp import web
 from hashserver_aio import Settings, create_app
 from hashserver_aio.blocks import Manifest
 from hashserver_aio.catalogue import Arrival, Digested, Held, Known, Totals
+from hashserver_aio.catalogue.farmers import Farmer, Submission
+from hashserver_aio.catalogue.nodes import Announcement, PlacementTotals
 from hashserver_aio.catalogue.schema import STEPS
 from hashserver_aio.catalogue.sqlite import SqliteCatalogue
 from hashserver_aio.checksums import Algorithm, Checksum, Digests, Hashset
@@ -94,6 +96,9 @@ def lay(path: Path, steps: int) -> None:
             connection.execute("UPDATE stored SET sha256 = ?", (b"2" * 32,))
         if steps > 2:
             connection.execute("UPDATE totals SET count = 1, size = 5")
+        if steps == 8:  # the table that was called by another name later
+            connection.execute("INSERT INTO nodes VALUES (3, 'old', 'payout', 1, 7, 4, 12)")
+            connection.execute("INSERT INTO submissions VALUES (3, 9, ?, 6)", (b"x" * 32,))
 
 
 @pytest.mark.parametrize("steps", range(1, len(STEPS)))
@@ -120,11 +125,26 @@ async def test_upgrade(path: Path, steps: int) -> None:
     assert catalogue.digested((1, 4), 2**21) is None
     await catalogue.keep_digested((1, 4), digested)
     assert catalogue.digested((1, 4), 2**21) == digested
+    await check_nodes(catalogue, name, [Farmer(3, "old", "payout", 1, 7, 4, 12)] if steps == 8 else [])
     await catalogue.forget(name, lambda _: True)
     assert (catalogue.totals(), catalogue.manifest(name, 2**21)) == (Totals(0, 0), None)
-    assert catalogue.farmers.get("node") is None and await catalogue.farmers.online(0) == []
-    assert await catalogue.farmers.add("node", "payout", 1)
     await catalogue.close()
+
+
+async def check_nodes(catalogue: SqliteCatalogue, name: Checksum, farmers: list[Farmer]) -> None:
+    """Nodes of both kinds can register; what came before can be placed, and what was deleted is not."""
+    assert await catalogue.farmers.online(0) == farmers
+    answers = [Submission(9, b"x" * 32, 6)] if farmers else []
+    assert catalogue.farmers.submissions("old") == answers
+    assert await catalogue.farmers.add("node", "payout", 1)
+    rows = catalogue.nodes
+    assert await rows.all() == [] and rows.get(bytes(32)) is None
+    node = await rows.register(Announcement(bytes(32), "http://node", "", 1, 1, 1))
+    assert node is not None and await rows.all() == [node]
+    assert await rows.want_arrivals(2, 7) == 2
+    assert [each.checksum for each in await rows.due(7)] == [name]
+    await rows.place(name, node.seq, 8, 9)
+    assert await rows.count() == PlacementTotals(1, 1, 1, 0, 0)
 
 
 async def test_upgraded_by_two(path: Path) -> None:

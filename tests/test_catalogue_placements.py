@@ -123,6 +123,10 @@ async def test_put_off(rows: Nodes) -> None:
     assert await rows.due(999) == [] and len(await rows.due(1000)) == 1
     await rows.want(X, 5, 2, 500)
     assert due_ms(rows) == 500
+    for asked_ms in (1000, 300, 100):
+        await rows.settle(await settle(rows), asked_ms)
+        await rows.set_state(A, NodeState.DRAINING, 300)
+        assert due_ms(rows) == min(300, asked_ms)
 
 
 async def test_unwanted(rows: Nodes, catalogue: Catalogue) -> None:
@@ -187,6 +191,7 @@ async def test_emptied(rows: Nodes, catalogue: Catalogue) -> None:
             await rows.settle(placed, None)
         assert await rows.due(10**9) == []
     assert await used(catalogue) == [(0, 0, 0, 0)] * 3
+    assert await rows.count() == PlacementTotals(1 + len(names), 1 + len(names), 0, 0, 0)
     assert rows.placements(X) == [] and await rows.audits_due(10**9) == []
 
 

@@ -87,14 +87,14 @@ class SqliteNodes:
 
     async def register(self, said: Announcement) -> Node | None:
         """Take a node in, or what it says of itself anew."""
-        return _granted(await self._writer.write(partial(_register, said=said)))
+        return await self._writer.write(partial(_register, said=said))
 
     async def see(self, key: bytes, capacity: int, message: int, at_ms: int) -> Node | None:
         """Note that a node lives, and its capacity; who is unknown makes nobody write."""
         if self.get(key) is None:
             return None
-        return _granted(
-            await self._writer.write(partial(_see, key=key, capacity=capacity, message=message, at_ms=at_ms))
+        return await self._writer.write(
+            partial(_see, key=key, capacity=capacity, message=message, at_ms=at_ms)
         )
 
     async def set_state(self, key: bytes, state: NodeState, at_ms: int) -> Node | None:
@@ -182,13 +182,6 @@ class SqliteNodes:
     async def count(self) -> PlacementTotals:
         """Count all of it."""
         return await self._listing.read(placement_rows.count, PlacementTotals(0, 0, 0, 0, 0))
-
-
-def _granted(answer: _Answer) -> Node | None:
-    """Raise what a transaction gave: raised in it, it would undo what others wrote in the same."""
-    if isinstance(answer, HashserverError):
-        raise answer
-    return answer
 
 
 def _get(connection: sqlite3.Connection, key: bytes) -> Node | None:

@@ -63,10 +63,11 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="catalogue", daemon=True)
         self._thread.start()
 
-    async def write(self, write: Callable[[sqlite3.Connection], T]) -> T:
+    async def write(self, write: Callable[[sqlite3.Connection], T | HashserverError]) -> T:
         """Do a write in the next transaction; gives what it returned, once that is durable.
 
-        `write` runs in a thread, and again if the transaction it ran in was rolled back.
+        `write` runs in a thread, and again if the transaction it ran in was rolled back. An error that it
+        returns is raised here; raised by it, it would undo what others wrote in the same transaction.
         Raises: StoreFailed; Busy, if another program keeps the file locked.
         """
         return cast(T, await self.write_along(_each, write))

@@ -26,6 +26,7 @@ ROOMS: tuple[frozenset[str], ...] = (
     frozenset({"catalogue"}),
     frozenset({"pace"}),
     frozenset({"farmers"}),
+    frozenset({"nodes"}),
     frozenset({"webroot"}),
     frozenset(
         {
@@ -147,6 +148,7 @@ def test_faces_are_strangers(face: str) -> None:
         "webroot",
         "pace",
         "farmers",
+        "nodes",
     ],
 )
 def test_no_web_above_the_server(room: str) -> None:

@@ -37,6 +37,7 @@ UNWORDED: dict[type[e.HashserverError], e.HashserverError] = {
     e.NodeNotFound: e.NodeNotFound(),
     e.AlreadyRegistered: e.AlreadyRegistered(),
     e.HeightTooLarge: e.HeightTooLarge(),
+    e.NodeMoved: e.NodeMoved(),
     e.TooManyRequests: e.TooManyRequests(1.0),
 }
 """These have one message each."""

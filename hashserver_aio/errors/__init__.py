@@ -28,6 +28,9 @@ Nothing here knows HTTP: `server/errors.py` holds the status of each.
       AlreadyRegistered    the node has registered before
       AlreadyAudited       the node has answered this audit before
       HeightTooLarge       a node claims to hold more than a node may
+      BadSignature         a message between a server and a node is not signed as it is to be
+      NodeUnreachable      a URL does not answer as the node that announced it
+      NodeMoved            another node is at this node's URL now
       TooManyRequests      somebody asks more often than one may
       AlreadyHeld          the client asked for a new buffer only
       ReadOnly             the server takes no buffers
@@ -46,6 +49,7 @@ Nothing here knows HTTP: `server/errors.py` holds the status of each.
       ServerTrouble        (of clients) a server can't be used
         ServerUnreachable  it can't be reached, or the connection to it broke and broke again
         BadAnswer          what it answered makes no sense
+        NodeRefused        a node answered its server with an error
 """
 
 from __future__ import annotations
@@ -64,7 +68,18 @@ from .buffers import (
     NoSuchFile,
     RecordTooLong,
 )
-from .nodes import AlreadyAudited, AlreadyRegistered, BadAddress, HeightTooLarge, NodeNotFound, NotSigned
+from .nodes import (
+    AlreadyAudited,
+    AlreadyRegistered,
+    BadAddress,
+    BadSignature,
+    HeightTooLarge,
+    NodeMoved,
+    NodeNotFound,
+    NodeRefused,
+    NodeUnreachable,
+    NotSigned,
+)
 from .requests import (
     BadArgument,
     BadBody,
@@ -109,6 +124,7 @@ __all__ = [
     "BadEncoding",
     "BadJson",
     "BadNameList",
+    "BadSignature",
     "BufferCorrupt",
     "BufferNotFound",
     "BufferTooLarge",
@@ -125,7 +141,10 @@ __all__ = [
     "LimitReached",
     "NoSpace",
     "NoSuchFile",
+    "NodeMoved",
     "NodeNotFound",
+    "NodeRefused",
+    "NodeUnreachable",
     "NotAuthenticated",
     "NotPermitted",
     "NotSigned",

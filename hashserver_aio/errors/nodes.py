@@ -1,8 +1,9 @@
-"""What nodes are told that register, and that are heard of."""
+"""What farmers are told, what nodes and their server tell each other, and what is said of them."""
 
 from __future__ import annotations
 
 from .root import HashserverError
+from .servers import ServerTrouble
 
 
 class BadAddress(HashserverError):
@@ -46,3 +47,26 @@ class HeightTooLarge(HashserverError):
 
     def __init__(self) -> None:
         super().__init__("this is more than a node may claim to hold")
+
+
+class BadSignature(HashserverError):
+    """A message between a server and a node is not signed, or not now, for another, or wrongly."""
+
+
+class NodeUnreachable(HashserverError):
+    """A URL does not answer as the node that announced it."""
+
+
+class NodeMoved(HashserverError):
+    """Another node is at this node's URL now."""
+
+    def __init__(self) -> None:
+        super().__init__("another node has registered this node's URL; register again")
+
+
+class NodeRefused(ServerTrouble):
+    """A node answered with an error; only its server says so. `status`: of HTTP."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status

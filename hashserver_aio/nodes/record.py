@@ -27,8 +27,9 @@ FIRST = 0.5
 """Of a node that nothing is known of."""
 
 DEAD_AT = 4
-"""With so many strikes a placement is dead: two answers that show that the bytes are gone, or four that came
-not in time."""
+"""With so many strikes a placement is dead: for a wrong answer, as bytes are gone then, whatever others there
+are; for two that say that nothing is there, as a disk that is away explains one; for four that are late.
+"""
 
 _GAIN = 1 / 32
 """Of what is missing to 1, for a passed audit: after 22 the half of it is made up."""
@@ -45,7 +46,7 @@ _LEFT: dict[Failure, float] = {
 _LEFT_WITHOUT_ROOM = 3 / 4
 
 _STRIKES: dict[Failure, int] = {
-    Failure.WRONG: 2,
+    Failure.WRONG: 4,
     Failure.MISSING: 2,
     Failure.REFUSED: 2,
     Failure.LATE: 1,

@@ -38,11 +38,7 @@ from hashserver_aio.nodes.record import (
 ALGORITHM = Algorithm.SHA3_256
 KS = (1, 4, 8, 16)
 SIZES = {"64 KiB": 2**16, "1 MiB": 2**20, "100 MiB": 100 * 2**20}
-LOSSES = {
-    "1 % of its placements": "placements",
-    "1 % of the leaves of each": "leaves",
-    "everything": "all",
-}
+LOSSES = {"1 % of its placements": "placements", "1 % of the leaves of each": "leaves", "everything": "all"}
 LOST = 0.01
 HOUR_S = 3600.0
 ROUNDS = 5

@@ -33,6 +33,8 @@ def base_of(request: Request, to: bytes, covered: tuple[str, ...], parameters: s
         "@query": f"?{request.query}",
         "hashserver-to": to.hex(),
         "content-digest": request.digest,
+        "@authority": "node",  # which nobody here signs: a proxy may change it
+        "@scheme": "http",
     }
     lines = [f'"{name}": {values.get(name, "x")}' for name in covered]
     return "\n".join([*lines, f'"@signature-params": {listed(covered)}{parameters}']).encode()

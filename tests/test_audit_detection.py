@@ -1,4 +1,4 @@
-"""How surely audits find a loss, by chance that is seeded; and the simulation that `docs/audits.rst` quotes."""
+"""How surely audits find a loss, with seeded chance; and the simulation that `docs/audits.rst` quotes."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_no_leaf_twice() -> None:
 
 
 def test_with_bytes() -> None:
-    """A node that lost a tenth, and sends zeros for it, fails as often as that is asked for, and only then."""
+    """Who lost a tenth, and sends zeros for it, fails as often as it is asked for that, and only then."""
     leaves, trials = 40, 500
     content = random.Random(2).randbytes(leaves * LEAF_BYTES)
     digester = BlockDigester(Algorithm.SHA_256, 64 * LEAF_BYTES)

@@ -68,7 +68,7 @@ def passes(answer: bytes, challenge: Challenge = CHALLENGE, root: bytes = ROOT) 
     return is_passed(challenge, SHA3, root, answer)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.sampled_from(Algorithm), SIZES)
 def test_honest_nodes_pass(algorithm: Algorithm, size: int) -> None:
     """Who has a buffer passes, of whatever size, and its answer is no longer than it may be."""
@@ -81,6 +81,7 @@ def test_honest_nodes_pass(algorithm: Algorithm, size: int) -> None:
     assert not is_passed(challenge, other, told(content, algorithm).root, answer)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**50))
 def test_challenges(size: int) -> None:
     """Leaves are asked for once each, as many as there are up to LEAVES, and each is one of the buffer's."""
@@ -96,7 +97,7 @@ def test_every_leaf_is_asked_for() -> None:
     assert asked == set(range(20))
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.integers(0, len(ANSWER) * 8 - 1))
 def test_any_bit(bit: int) -> None:
     """An answer with a bit flipped, wherever, is wrong."""
@@ -120,6 +121,7 @@ def test_every_bit_around_the_leaves() -> None:
             assert not is_passed(against, SHA3, of, bytes(flipped))
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(ANSWER)))
 def test_cut(length: int) -> None:
     """An answer that is cut short, or has something behind it, is wrong."""
@@ -167,6 +169,7 @@ JSONS = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(JSONS)
 def test_other_things(value: Any) -> None:
     """Whatever else somebody packs is wrong, and no error."""
@@ -178,6 +181,7 @@ def test_other_things(value: Any) -> None:
             assert not passes(msgpack.packb(wire))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes(answer: bytes) -> None:
     """Whatever bytes come are wrong, and no error."""
@@ -195,6 +199,26 @@ def test_any_bytes(answer: bytes) -> None:
 def test_bombs(answer: bytes) -> None:
     """What is deep, or says to be large, is refused before it takes memory."""
     assert not passes(answer)
+
+
+def test_long_answers() -> None:
+    """An answer is as long as it has to be, even if more could be read: no length or number is blown up."""
+
+    def wide(items: list[bytes]) -> bytes:
+        return b"\xdd" + len(items).to_bytes(4, "big") + b"".join(items)
+
+    def binary(content: bytes) -> bytes:
+        return b"\xc6" + len(content).to_bytes(4, "big") + content
+
+    proofs = PROOFS[:3]
+    items = [
+        [b"\xcf" + p.index.to_bytes(8, "big"), binary(p.leaf), wide([binary(s) for s in p.path])]
+        for p in proofs
+    ]
+    answer = wide([wide(item) for item in items])
+    challenge = CHALLENGE._replace(leaves=CHALLENGE.leaves[:3])
+    assert msgpack.unpackb(answer) == msgpack.unpackb(packed(proofs))
+    assert passes(packed(proofs), challenge) and not passes(answer, challenge)
 
 
 def test_true_is_no_number() -> None:

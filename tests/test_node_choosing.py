@@ -8,7 +8,7 @@ import random
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashserver_aio.checksums import Checksum
@@ -65,6 +65,7 @@ def test_joining(buffers: int, nodes: int, weight: float) -> None:
         assert share == pytest.approx(REPLICAS / nodes)  # of three times as many placements: 1/n
 
 
+@settings(deadline=None)
 @given(st.integers(0), st.sets(st.integers(0, 1000), min_size=1, max_size=30), st.integers(0, 6), st.data())
 def test_leaving(number: int, nodes: set[int], count: int, data: st.DataObject) -> None:
     """When a node leaves, the rest stays where it is, and the next in line is added; order plays no part."""
@@ -94,6 +95,7 @@ def test_nothing_for_no_weight() -> None:
     assert chosen(1, []) == [] and chosen(1, [candidate(1)], 0) == [] and chosen(1, [candidate(1)], -1) == []
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**64 - 1), st.lists(st.integers(0, 4), max_size=12), st.integers(0, 8))
 def test_hosts(number: int, hosts: list[int], count: int) -> None:
     """Replicas are on as many hosts as there are, the best node of each; only then on the same again."""

@@ -87,6 +87,7 @@ class _Own(HTTPSignatureKeyResolver):
         self._pair = pair
 
     def resolve_private_key(self, key_id: str) -> Any:
+        """Give the key, whatever it is called."""
         return self._pair.private
 
 
@@ -94,6 +95,7 @@ class _Named(HTTPSignatureKeyResolver):
     """Takes a key from its id: any may sign, and who may do what is judged by others."""
 
     def resolve_public_key(self, key_id: str) -> Any:
+        """Read the key in its id."""
         return public_key(parse_id(key_id))
 
 
@@ -101,7 +103,7 @@ class _Verifier(HTTPMessageVerifier):
     """Leaves the time to `check`, which has a clock of its caller's."""
 
     def validate_created_and_expires(self, sig_input: Any, max_age: Any = None) -> None:
-        pass
+        """Take any time."""
 
 
 _VERIFIER = _Verifier(signature_algorithm=algorithms.ED25519, key_resolver=_Named())
@@ -160,9 +162,7 @@ def check(message: Message, own: bytes, now_s: float, *, has_body: bool) -> Sign
     covered = [name.strip('"') for name in signature.covered_components][:-1]  # the last is what covers
     wanted = {*_COVERED, _DIGEST} if "Content-Digest" in headers else {*_COVERED}
     if set(covered) != wanted:
-        raise BadSignature(
-            f"the signature covers {' '.join(covered)}, and not just {' '.join(sorted(wanted))}"
-        )
+        raise BadSignature(f"the signature covers {' '.join(covered)}, not just {' '.join(sorted(wanted))}")
     return _signed(signature.parameters, now_s)
 
 
@@ -194,9 +194,8 @@ def _verified(request: _Request) -> VerifyResult:
     try:
         (signature,) = _VERIFIER.verify(request, max_age=None, expect_tag=TAG)
     except Exception as error:  # what others wrote is read there: nothing that it raises is known to be all
-        raise BadSignature(
-            f"the signature is wrong: {str(error)[:200] or 'it is not of this message'}"
-        ) from None
+        reason = str(error)[:200] or "it is not of this message"
+        raise BadSignature(f"the signature is wrong: {reason}") from None
     return signature
 
 
@@ -237,7 +236,10 @@ class Replays:
     """What messages came to this process; each is heeded once."""
 
     def __init__(self, started_s: float) -> None:
-        """`started_s`: what was signed before is refused, as nobody knows whether it was heeded."""
+        """`started_s`: what was signed before is refused, as it may have been heeded.
+
+        By the sender's clock: if that is behind ours, what it signs is refused that long after a start.
+        """
         self._started = int(started_s * 1_000_000)
         self._until_s: OrderedDict[tuple[bytes, int], float] = OrderedDict()
 
@@ -255,6 +257,4 @@ class Replays:
             raise BadSignature("the message came before; sign each one anew")
         if len(self._until_s) >= MAX_REMEMBERED:
             raise Busy("too many messages come; try again in a minute")
-        self._until_s[message] = (
-            now_s + 2 * GOOD_FOR_S
-        )  # from then on its time is past, however far ahead it was
+        self._until_s[message] = now_s + 2 * GOOD_FOR_S  # then it is too old, however far ahead it was

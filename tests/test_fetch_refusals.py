@@ -215,7 +215,7 @@ async def test_own_public_address(host: str, monkeypatch: pytest.MonkeyPatch) ->
 
 async def test_the_connection_itself_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Should a connection yet be made to where it may not, nothing is sent on it."""
-    monkeypatch.setattr(guard.GuardedConnector, "_judge", lambda self, host: None)
+    monkeypatch.setattr(guard.Judge, "check", lambda self, host: None)
     requests: list[str] = []
 
     async def seen(request: web.Request) -> web.Response:

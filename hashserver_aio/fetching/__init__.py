@@ -6,6 +6,8 @@ connection is judged by the address that it really goes to (`guard.py`), and not
 
 from .addresses import Allowed, parse_allowed
 from .fetcher import BufferAccess, Fetcher
+from .guard import GuardedConnector
+from .lookups import Lookups
 from .proxies import configured_proxy
 from .requests import FetchRequest, read_request
 from .results import FetchInfo
@@ -16,6 +18,8 @@ __all__ = [
     "FetchInfo",
     "FetchRequest",
     "Fetcher",
+    "GuardedConnector",
+    "Lookups",
     "configured_proxy",
     "parse_allowed",
     "read_request",

@@ -78,10 +78,14 @@ def is_public(address: Address) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What may be fetched from besides the public Internet: networks, and names wherever they point."""
+    """What may be connected to besides the public Internet: networks, and names wherever they point.
+
+    `option`: what lists them, to be named to who is refused.
+    """
 
     networks: tuple[Network, ...] = ()
     names: frozenset[str] = frozenset()
+    option: str = "--fetch-allow"
 
     def has_name(self, host: str) -> bool:
         """Tell whether a host, as it stands in a URL, is allowed whatever its address."""
@@ -108,8 +112,8 @@ def _inner(address: Address) -> IPv4Address | None:
     return address.ipv4_mapped
 
 
-def parse_allowed(texts: Iterable[str]) -> Allowed:
-    """Read networks (10.0.0.0/8), addresses and names of hosts.
+def parse_allowed(texts: Iterable[str], option: str = "--fetch-allow") -> Allowed:
+    """Read networks (10.0.0.0/8), addresses and names of hosts, as an option has them.
 
     Raises: CannotStart, for what is none of these.
     """
@@ -121,11 +125,9 @@ def parse_allowed(texts: Iterable[str]) -> Allowed:
         except ValueError as error:
             name = _name(text)
             if name is None:
-                raise CannotStart(
-                    f"--fetch-allow: {text!r} is neither a network nor a host: {error}"
-                ) from None
+                raise CannotStart(f"{option}: {text!r} is neither a network nor a host: {error}") from None
             names.add(name)
-    return Allowed(tuple(networks), frozenset(names))
+    return Allowed(tuple(networks), frozenset(names), option)
 
 
 def _name(text: str) -> str | None:

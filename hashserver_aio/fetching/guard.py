@@ -12,6 +12,7 @@ import contextlib
 import errno
 import socket
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,21 +70,58 @@ class Proxy:
         return {hdrs.PROXY_AUTHORIZATION: self.authorization} if self.authorization else None
 
 
+class Judge:
+    """Judges, for one request, where sockets may be connected to; `refused`: whether one was not."""
+
+    def __init__(self, allowed: Allowed, *, trusts_host: bool) -> None:
+        self.refused = False
+        self._allowed = allowed
+        self._trusts_host = trusts_host
+
+    def check(self, host: str) -> None:
+        """Raise OSError if what a socket is to be connected to may not be."""
+        if not self.may_reach(host) or (not self._is_listed(host) and _is_of_this_machine(host)):
+            self.refused = True
+            raise OSError(errno.EACCES, "this address is not connected to")
+
+    def may_reach(self, host: str) -> bool:
+        """Tell whether an address is one that may be connected to."""
+        address = literal(host)
+        return self._trusts_host or (address is not None and self._allowed.has_address(address))
+
+    def _is_listed(self, host: str) -> bool:
+        address = literal(host)
+        return self._trusts_host or (address is not None and self._allowed.lists(address))
+
+
+_JUDGE: ContextVar[Judge] = ContextVar("_JUDGE")
+"""Of the request that is being connected for: aiohttp makes sockets in tasks that this one begins."""
+
+
+def _guarded_socket(info: AddrInfoType) -> socket.socket:
+    return GuardedSocket(info, _JUDGE.get().check)
+
+
 class GuardedConnector(TCPConnector):
-    """Connects for one fetch, one request after the other, and only where it may."""
+    """Connects only where it may, for any number of requests at a time.
+
+    A connection that is used again is asked once more where it goes: it may have been made for a name that
+    is trusted, by another request.
+    """
 
     # Of a URL without a scheme aiohttp says what is missing.
     allowed_protocol_schema_set = frozenset({"", "http", "https"})
 
-    def __init__(self, allowed: Allowed, resolver: AbstractResolver, proxy: Proxy | None) -> None:
+    def __init__(
+        self, allowed: Allowed, resolver: AbstractResolver, proxy: Proxy | None = None, **more: Any
+    ) -> None:
+        """`more`: what a TCPConnector is told besides."""
         # No memory of names: what is judged now is what was said now.
-        super().__init__(resolver=resolver, use_dns_cache=False, socket_factory=self._socket)
+        super().__init__(resolver=resolver, use_dns_cache=False, socket_factory=_guarded_socket, **more)
         self._allowed = allowed
         self._lookups = resolver
         self._proxy = proxy
-        self._trusts_host = False
-        self._refused = False
-        self._transports: list[asyncio.Transport] = []
+        self._transports: set[asyncio.Transport] = set()
 
     async def connect(
         self,
@@ -95,56 +133,41 @@ class GuardedConnector(TCPConnector):
 
         Raises: AddressRefused, ClientError.
         """
-        self._refused = False
         if req.proxy is None:
-            self._trusts_host = self._allowed.has_name(req.host)
+            trusts_host = self._allowed.has_name(req.host)
         else:
-            self._trusts_host = self._proxy is not None and self._proxy.trusted
+            trusts_host = self._proxy is not None and self._proxy.trusted
             await self._judge_target(req.host)
+        judge = Judge(self._allowed, trusts_host=trusts_host)
+        before = _JUDGE.set(judge)
         try:
             connection = await super().connect(req, traces, timeout)
         except ClientConnectorError as error:
-            if self._refused:
-                raise _refusal(req) from None
+            if judge.refused:
+                raise _refusal(req, self._allowed) from None
             if req.proxy is not None and (error.host, error.port) == (req.proxy.host, req.proxy.port):
                 # Where the operator's proxy is, and how it is called, is nobody's business.
                 raise ClientProxyConnectionError(req.connection_key, error.os_error) from None
             raise
-        if not self._is_where_it_may(connection):
+        finally:
+            _JUDGE.reset(before)
+        if not _is_where_it_may(connection, judge):
             connection.close()
-            raise _refusal(req)
-        if connection.transport is not None:
-            self._transports.append(connection.transport)
+            raise _refusal(req, self._allowed)
+        self._note(connection)
         return connection
+
+    def _note(self, connection: Connection) -> None:
+        """Know of a connection, and no more of those that are closed."""
+        self._transports = {transport for transport in self._transports if not transport.is_closing()}
+        if connection.transport is not None:
+            self._transports.add(connection.transport)
 
     async def close(self, *, abort_ssl: bool = False) -> None:
         """Let go of all connections at once: who takes nothing more could hold one for ever."""
         for transport in self._transports:
             transport.abort()
         await super().close(abort_ssl=abort_ssl)
-
-    def _socket(self, info: AddrInfoType) -> socket.socket:
-        return GuardedSocket(info, self._judge)
-
-    def _judge(self, host: str) -> None:
-        """Raise OSError if what a socket is to be connected to may not be."""
-        if not self._may_reach(host) or (not self._is_listed(host) and _is_of_this_machine(host)):
-            self._refused = True
-            raise OSError(errno.EACCES, "this address is not fetched from")
-
-    def _is_listed(self, host: str) -> bool:
-        address = literal(host)
-        return self._trusts_host or (address is not None and self._allowed.lists(address))
-
-    def _may_reach(self, host: str) -> bool:
-        address = literal(host)
-        return self._trusts_host or (address is not None and self._allowed.has_address(address))
-
-    def _is_where_it_may(self, connection: Connection) -> bool:
-        """Ask the connection itself where it goes."""
-        transport = connection.transport
-        peer = transport.get_extra_info("peername") if transport else None
-        return peer is not None and self._may_reach(str(peer[0]))
 
     async def _judge_target(self, host: str) -> None:
         """Judge what a proxy is asked for, as far as that can be known here.
@@ -156,26 +179,35 @@ class GuardedConnector(TCPConnector):
         address = literal(host)
         if address is not None:
             if not self._allowed.has_address(address):
-                raise AddressRefused(f"{host} is not fetched from: not public, nor listed with --fetch-allow")
+                raise _unlisted(host, self._allowed)
             return
         if is_local_name(host):
             raise AddressRefused(
-                f"{host} is a name of the local network: not fetched from, unless listed with --fetch-allow"
+                f"{host} is a name of the local network: it has to be listed with {self._allowed.option}"
             )
         with contextlib.suppress(OSError):  # what only the proxy can resolve, it alone can judge
             for found in await self._lookups.resolve(host, 0, socket.AF_UNSPEC):
                 address = literal(found["host"])
                 if address is None or not self._allowed.has_address(address):
-                    raise AddressRefused(
-                        f"{host} is not fetched from: not public, nor listed with --fetch-allow"
-                    )
+                    raise _unlisted(host, self._allowed)
 
 
-def _refusal(request: ClientRequest) -> AddressRefused:
+def _is_where_it_may(connection: Connection, judge: Judge) -> bool:
+    """Ask the connection itself where it goes."""
+    transport = connection.transport
+    peer = transport.get_extra_info("peername") if transport else None
+    return peer is not None and judge.may_reach(str(peer[0]))
+
+
+def _unlisted(host: str, allowed: Allowed) -> AddressRefused:
+    return AddressRefused(f"{host} is not connected to: not public, nor listed with {allowed.option}")
+
+
+def _refusal(request: ClientRequest, allowed: Allowed) -> AddressRefused:
     """Word a refusal; what a name resolves to here is nobody's business."""
     host = request.host if request.proxy is None else request.proxy.host
     return AddressRefused(
-        f"{host} is not fetched from: none of its addresses is public, nor listed with --fetch-allow"
+        f"{host} is not connected to: none of its addresses is public, nor listed with {allowed.option}"
     )
 
 

@@ -46,6 +46,7 @@ ROOMS: tuple[frozenset[str], ...] = (
     ),
     frozenset({"reading"}),
     frozenset({"fetching"}),
+    frozenset({"fleet"}),
     frozenset({"server"}),
     frozenset({"cli"}),
     frozenset({"__init__", "__main__"}),

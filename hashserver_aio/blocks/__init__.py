@@ -14,7 +14,7 @@ from .manifest import (
     is_block_size,
     prove,
 )
-from .merkle import DIGEST_BYTES, LEAF_BYTES, leaf_hash, root_of_path
+from .merkle import DIGEST_BYTES, LEAF_BYTES, Root, leaf_hash, root_of_path
 from .recent import Recent
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Manifest",
     "Proof",
     "Recent",
+    "Root",
     "is_block_size",
     "leaf_hash",
     "prove",

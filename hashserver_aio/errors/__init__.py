@@ -48,6 +48,7 @@ Nothing here knows HTTP: `server/errors.py` holds the status of each.
       NotYet               what is asked for is being computed
       ServerTrouble        (of clients) a server can't be used
         ServerUnreachable  it can't be reached, or the connection to it broke and broke again
+          NodeLate         a node takes too long
         BadAnswer          what it answered makes no sense
         NodeRefused        a node answered its server with an error
 """
@@ -74,6 +75,7 @@ from .nodes import (
     BadAddress,
     BadSignature,
     HeightTooLarge,
+    NodeLate,
     NodeMoved,
     NodeNotFound,
     NodeRefused,
@@ -141,6 +143,7 @@ __all__ = [
     "LimitReached",
     "NoSpace",
     "NoSuchFile",
+    "NodeLate",
     "NodeMoved",
     "NodeNotFound",
     "NodeRefused",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .root import HashserverError
-from .servers import ServerTrouble
+from .servers import ServerTrouble, ServerUnreachable
 
 
 class BadAddress(HashserverError):
@@ -70,3 +70,7 @@ class NodeRefused(ServerTrouble):
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
+
+
+class NodeLate(ServerUnreachable):
+    """A node was reached, and takes too long to answer, or to take what it is sent."""

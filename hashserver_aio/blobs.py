@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from .checksums import Checksum
 from .store import Form, StoredFile
@@ -35,3 +36,21 @@ class Blob:
     def modified_s(self) -> float:
         """Seconds since the epoch at the last change of the file's content."""
         return self.stored.identity.modified_s
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """A buffer that comes from elsewhere: its plain bytes, each checked before it is given.
+
+    Whoever got it closes it. `modified_s`: since when it has been coming.
+    """
+
+    form: ClassVar[Form] = Form.PLAIN
+    sha256: ClassVar[bytes | None] = None
+    file: ClassVar[io.FileIO | None] = None
+
+    checksum: Checksum
+    size: int
+    modified_s: float
+    pieces: AsyncGenerator[bytes, None]
+    close: Callable[[], None]

@@ -8,32 +8,40 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import ExitStack, aclosing, closing, suppress
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from .blobs import Blob
+from .blobs import Blob, Streamed
 from .catalogue import Catalogue
 from .checksums import Algorithm, Checksum, Digester, Hashset
 from .counting import Counts, shared_counts
-from .decoded import DecodedFiles
 from .errors import BufferCorrupt, BufferNotFound, Busy, StoreFailed
 from .intake import Intake, finished
+from .opening import MAX_REOPENED, Opening, restless
 from .settings import Settings
 from .store import FORMS, Form, Store, StoredFile
 from .verifying import FileChanged, Verifier
 from .waiting import MAX_WAIT_S, Waiting
 
-T = TypeVar("T")
 D = TypeVar("D", bound=Digester)
-Judge = Callable[[StoredFile], Awaitable[T | None]]
-"""Takes an open file: what it is good for, or None after closing it."""
 
 log = logging.getLogger(__name__)
 
-MAX_REOPENED = 10
-"""So often a file that changes while it is hashed is opened anew before the client is told to wait."""
+
+class Replicas(Protocol):
+    """Copies of buffers elsewhere, which nobody is told of that asks for a buffer."""
+
+    async def bring(self, checksum: Checksum, *, streams: bool, seekable: bool) -> Streamed | bool:
+        """Bring a buffer back that nobody has here: True, once it is stored; False, if nobody has it.
+
+        Who takes it as it `streams` may get it before it is stored, or where it can't be; who wants it
+        `seekable` only if it can't be. Raises: Busy.
+        """
+
+    async def give_up(self, checksum: Checksum) -> bool:
+        """Never bring a buffer back any more; False if there is none. Raises: Busy, StoreFailed."""
 
 
 class Buffers:
@@ -49,12 +57,13 @@ class Buffers:
         self._waiting = Waiting(counts)
         self.intake = Intake(store, catalogue, self._waiting, settings, counts)
         self.verifier = Verifier(store, catalogue, counts)
-        self._decoded = DecodedFiles(store, counts)
+        self.replicas: Replicas | None = None
+        self._opening = Opening(store, self.verifier, counts)
 
     def close(self) -> None:
         """Let nobody wait any longer."""
         self._waiting.close()
-        self._decoded.close()
+        self._opening.close()
 
     @property
     def is_closed(self) -> bool:
@@ -72,21 +81,52 @@ class Buffers:
         decompressed, into a file if it is to be `seekable` and not too big for that.
         Raises: BufferNotFound, BufferCorrupt, Busy, StoreFailed.
         """
-        look_again = True
+        found = await self._find(checksum, accepted, streams=False, seekable=seekable)
+        assert isinstance(found, Blob)  # nothing streams that is not asked to
+        return found
+
+    async def open_or_stream(
+        self, checksum: Checksum, accepted: Sequence[Form], *, seekable: bool = False
+    ) -> Blob | Streamed:
+        """Open a buffer as `open` does; one that was lost here may come as it arrives from elsewhere."""
+        return await self._find(checksum, accepted, streams=True, seekable=seekable)
+
+    async def _find(
+        self, checksum: Checksum, accepted: Sequence[Form], *, streams: bool, seekable: bool
+    ) -> Blob | Streamed:
+        look_again, was_brought = True, False
         deadline_s = time.monotonic() + MAX_WAIT_S
         corrupt: BufferCorrupt | None = None
         while True:
             try:
-                blob = await self._open_now(checksum, accepted, seekable)
+                blob = await self._opening.now(checksum, accepted, seekable)
                 if blob is not None:
                     return blob
             except BufferCorrupt as error:
                 corrupt = error
             if not look_again:
-                await self._note_absence(checksum)
-                raise corrupt or BufferNotFound(checksum)
+                if was_brought:  # and taken away again
+                    raise restless(checksum)
+                brought = await self._bring(checksum, streams=streams, seekable=seekable)
+                if isinstance(brought, Streamed):
+                    return brought
+                if not brought:
+                    await self._note_absence(checksum)
+                    raise corrupt or BufferNotFound(checksum)
+                was_brought = True
             # Once more after nobody brings it: it may have come between the look and the question.
             look_again = time.monotonic() < deadline_s and await self._wait_for(checksum)
+
+    async def _bring(self, checksum: Checksum, *, streams: bool, seekable: bool) -> Streamed | bool:
+        if self.replicas is None:
+            return False
+        return await self.replicas.bring(checksum, streams=streams, seekable=seekable)
+
+    async def open_now(self, checksum: Checksum) -> Blob | None:
+        """Open the plain bytes of a buffer, if they are here now. Raises: Busy, StoreFailed."""
+        with suppress(BufferCorrupt):
+            return await self._opening.now(checksum, (Form.PLAIN,), seekable=False)
+        return None
 
     async def _wait_for(self, checksum: Checksum) -> bool:
         if self._waiting.is_uploading(checksum) or await self.store.is_awaited(checksum):
@@ -94,69 +134,12 @@ class Buffers:
             return True
         return False
 
-    async def _open_now(self, checksum: Checksum, accepted: Sequence[Form], seekable: bool) -> Blob | None:
-        """Open what is there now."""
-        blob = partial(self._blob, accepted=accepted, seekable=seekable)
-        return await self._first_good(checksum, _all_forms(accepted), blob)
-
-    async def _first_good(self, checksum: Checksum, forms: Sequence[Form], judge: Judge[T]) -> T | None:
-        """Find the first file that is judged good; what is replaced in the very moment is opened anew."""
-        for _ in range(MAX_REOPENED):
-            try:
-                return await self._first_good_now(checksum, forms, judge)
-            except FileChanged:
-                continue
-        raise _restless(checksum)
-
-    async def _first_good_now(self, checksum: Checksum, forms: Sequence[Form], judge: Judge[T]) -> T | None:
-        corrupt = False
-        async with aclosing(self.store.find(checksum, forms)) as found:
-            async for stored in found:
-                good = await judge(stored)
-                if good is not None:
-                    return good
-                corrupt = True
-        if corrupt:
-            raise BufferCorrupt(
-                f"File corruption: the file of {checksum} does not have the correct "
-                f"{self.store.format.algorithm} checksum."
-            )
-        return None
-
-    async def _blob(self, stored: StoredFile, accepted: Sequence[Form], seekable: bool) -> Blob | None:
-        """Make a blob of a file, or close it if it is not good."""
-        with ExitStack() as opened:
-            opened.enter_context(stored.file)
-            known = await self.verifier.known(stored)
-            if known is None:
-                return None
-            form = stored.form if stored.form in accepted else Form.PLAIN
-            size = known.plain_size if form is Form.PLAIN else stored.identity.size
-            file = stored.file if form is stored.form else None
-            if file is None and seekable:
-                file = await self._decoded.open(stored, known)
-            if file is not None:
-                opened.enter_context(file)
-            pieces = self.store.pieces(stored) if file is None else None
-            close = opened.pop_all().close
-            return Blob(stored.checksum, form, size, known.sha256, stored, file, pieces, close)
-
     def open_at_once(self, checksum: Checksum, accepted: Sequence[Form]) -> Blob | None:
         """Open a buffer if that takes no waiting: a file at hand that is known to be good.
 
         None says nothing about the buffer: ask `open`. Raises: OSError.
         """
-        stored = self.store.open_at_once(checksum, _all_forms(accepted))
-        if stored is None:
-            return None
-        known = self.verifier.recalled(stored) if stored.form in accepted else None
-        if known is None:
-            stored.file.close()
-            return None
-        close = stored.file.close
-        return Blob(
-            checksum, stored.form, stored.identity.size, known.sha256, stored, stored.file, None, close
-        )
+        return self._opening.at_once(checksum, accepted)
 
     async def _note_absence(self, checksum: Checksum) -> None:
         """List a buffer as deleted that is listed and gone for sure."""
@@ -184,7 +167,9 @@ class Buffers:
         return await finished(self._remove(checksum))
 
     async def _remove(self, checksum: Checksum) -> bool:
-        removed = await self.store.remove(checksum)
+        # First: what nobody has here any more must not come back from elsewhere.
+        given_up = self.replicas is not None and await self.replicas.give_up(checksum)
+        removed = await self.store.remove(checksum) or given_up
         await self._note_absence(checksum)
         if removed:
             log.info("removed %s", checksum)
@@ -203,7 +188,7 @@ class Buffers:
 
     async def is_good(self, checksum: Checksum) -> bool:
         """Tell whether a buffer could be served now, without waiting for it."""
-        return await self._size(checksum) is not None
+        return await self._opening.size(checksum) is not None
 
     async def hashset(self, checksum: Checksum) -> Hashset:
         """Tell all digests of a buffer; if they were never computed, this reads it.
@@ -215,7 +200,7 @@ class Buffers:
                 hashset = self.catalogue.hashset(checksum) or await self.verifier.hashset(blob.stored)
                 if hashset is not None:
                     return hashset
-        raise _restless(checksum)
+        raise restless(checksum)
 
     async def examine(self, checksum: Checksum, new_digester: Callable[[], D]) -> D:
         """Read a buffer through a digester of the caller's: the one that has seen all of a good file.
@@ -229,22 +214,11 @@ class Buffers:
                 digester = new_digester()
                 return digester if await self.verifier.examined(stored, digester) else None
 
-        digester = await self._first_good(checksum, FORMS, examined)
+        digester = await self._opening.first_good(checksum, FORMS, examined)
         if digester is None:
             await self._note_absence(checksum)
             raise BufferNotFound(checksum)
         return digester
-
-    async def _size(self, checksum: Checksum) -> int | None:
-        """Tell the plain size of what could be served now; this may have to read it."""
-        try:
-            blob = await self._open_now(checksum, (Form.PLAIN,), False)
-        except BufferCorrupt:
-            return None
-        if blob is None:
-            return None
-        blob.close()
-        return blob.size
 
     async def has(self, checksums: Sequence[Checksum], *, promised: bool = True) -> list[bool]:
         """Tell which of these are stored, or, if `promised`, promised or being uploaded."""
@@ -261,7 +235,7 @@ class Buffers:
         sizes = await self.store.sizes(checksums)
         missing = [checksum for checksum in checksums if checksum not in sizes]
         for checksum in await self.store.present(missing) if missing else ():
-            size = await self._size(checksum)
+            size = await self._opening.size(checksum)
             if size is not None:
                 sizes[checksum] = size
         missing = [checksum for checksum in checksums if checksum not in sizes]
@@ -274,12 +248,3 @@ class Buffers:
     async def promise(self, checksum: Checksum) -> None:
         """Announce a buffer: who asks for it waits for it. Raises: Busy, NoSpace, StoreFailed."""
         await self.store.promise(checksum)
-
-
-def _restless(checksum: Checksum) -> Busy:
-    return Busy(f"{checksum} is being changed all the time; try again")
-
-
-def _all_forms(accepted: Sequence[Form]) -> list[Form]:
-    """Order all forms: those that may be sent as they are go first."""
-    return [*accepted, *(form for form in FORMS if form not in accepted)]

@@ -32,6 +32,7 @@ ROOMS: tuple[frozenset[str], ...] = (
         {
             "blobs",
             "bodies",
+            "opening",
             "waiting",
             "verifying",
             "decoded",

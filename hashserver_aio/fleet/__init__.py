@@ -5,7 +5,9 @@ it goes further that was not checked, and nothing that it does, or leaves undone
 """
 
 from .answers import failure_of
+from .holders import Holders
 from .links import Link, Links
+from .rescuing import Rescue, RescueEnd
 from .retrieving import Source, retrieve
 
-__all__ = ["Link", "Links", "Source", "failure_of", "retrieve"]
+__all__ = ["Holders", "Link", "Links", "Rescue", "RescueEnd", "Source", "failure_of", "retrieve"]

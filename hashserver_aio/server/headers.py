@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..blobs import Blob
+from ..blobs import Blob, Streamed
 from ..store import Form
 from ..store.encodings import CODINGS
 from ..version import __version__
@@ -44,29 +44,29 @@ _REPRESENTATION = {
 }
 
 
-def etag_of(blob: Blob) -> str:
+def etag_of(blob: Blob | Streamed) -> str:
     """Name the representation that a blob sends: each form has an ETag of its own."""
     return blob.checksum if blob.form is Form.PLAIN else f"{blob.checksum}-{blob.form[1:]}"
 
 
-def shared_headers(blob: Blob, *, is_public: bool) -> dict[str, str]:
+def shared_headers(blob: Blob | Streamed, *, is_public: bool) -> dict[str, str]:
     """Word the headers that a 304 has too; caches that others use keep only what is public."""
     return _validators(blob) | _kept(is_public)
 
 
-def representation_headers(blob: Blob) -> dict[str, str]:
+def representation_headers(blob: Blob | Streamed) -> dict[str, str]:
     """Word the headers that go with bytes of a blob, besides the shared ones."""
     return _description(blob) | _REPRESENTATION
 
 
-def _validators(blob: Blob) -> dict[str, str]:
+def _validators(blob: Blob | Streamed) -> dict[str, str]:
     headers = {"ETag": f'"{etag_of(blob)}"', "Last-Modified": http_date(blob.modified_s)}
     if blob.sha256 is not None and blob.form is Form.PLAIN:
         headers["Repr-Digest"] = repr_digest(blob.sha256)
     return headers
 
 
-def _description(blob: Blob) -> dict[str, str]:
+def _description(blob: Blob | Streamed) -> dict[str, str]:
     headers = {
         "Content-Disposition": f'attachment; filename="{blob.checksum}"',
         "Link": f'</{blob.checksum}/blocks>; rel="describedby"',

@@ -15,7 +15,7 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from ..blobs import Blob
+from ..blobs import Blob, Streamed
 from ..buffers import Buffers
 from ..checksums import Checksum
 from ..counting import BYTES_OUT
@@ -52,14 +52,16 @@ async def send(
     ranged = "Range" in request.headers and request.method == "GET"
     encodings = "" if ranged or not negotiates else ",".join(request.headers.getall("Accept-Encoding", ()))
     accepted = accepted_forms(encodings)
-    blob = await buffers.open(checksum, accepted, seekable=ranged)
+    blob = await buffers.open_or_stream(checksum, accepted, seekable=ranged)
     try:
         return await answer(request, _of_blob(blob, more or {}, is_public=is_public(request)))
     finally:
         blob.close()
+        if blob.pieces is not None:
+            await blob.pieces.aclose()
 
 
-def _of_blob(blob: Blob, more: dict[str, str], *, is_public: bool) -> Representation:
+def _of_blob(blob: Blob | Streamed, more: dict[str, str], *, is_public: bool) -> Representation:
     return Representation(
         etag=etag_of(blob),
         modified_s=blob.modified_s,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 
 from aiohttp import StreamReader
 
@@ -15,6 +16,9 @@ CONNECT_S = 5.0
 
 SILENCE_S = 10.0
 """A node that has neither sent nor taken anything for so long is given up."""
+
+BEGIN_S = CONNECT_S + SILENCE_S
+"""Until an answer has begun, or a body is asked for."""
 
 MIN_BYTES_PER_S = 32 * 1024
 """Less than this is no node that a buffer could be read from in time."""
@@ -59,13 +63,24 @@ class Reader:
 
 
 class PushWatch:
-    """Moves the deadline of a push on as long as its body goes out fast enough."""
+    """Ends a push whose body does not go out fast enough."""
 
-    def __init__(self, deadline: asyncio.Timeout, size: int) -> None:
-        self.is_over = False
-        self._deadline = deadline
+    def __init__(self, size: int) -> None:
+        self._deadline: asyncio.Timeout | None = None
         self._answer_s = SILENCE_S + GRACE_S + size / DIGESTED_BYTES_PER_S
         self._account = _Account()
+
+    @asynccontextmanager
+    async def limited(self) -> AsyncIterator[None]:
+        """Limit what is done here: until the body is asked for, while it goes out, and then for an answer.
+
+        Raises: TimeoutError.
+        """
+        async with asyncio.timeout(BEGIN_S) as self._deadline:
+            try:
+                yield
+            finally:
+                self._deadline = None
 
     async def passing(self, body: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         """Pass a body through; while it is waited for, the node has time."""
@@ -83,6 +98,6 @@ class PushWatch:
                 await body.aclose()
 
     def _expect(self, within_s: float | None) -> None:
-        if not self.is_over:
+        if self._deadline is not None:
             now_s = asyncio.get_running_loop().time()
             self._deadline.reschedule(None if within_s is None else now_s + within_s)

@@ -33,8 +33,8 @@ from ..nodes.audits import Challenge, max_answer_bytes
 from ..nodes.keys import NONCE_BYTES, KeyPair, identity_text, is_signed
 from ..nodes.messages import Numbers, headers_for
 from ..version import __version__
-from .answers import BROKEN, MAX_WORDS_BYTES, is_range, refusal, take_bytes, told_of, whole, words
-from .haste import CONNECT_S, SILENCE_S, PushWatch, Reader
+from .answers import MAX_WORDS_BYTES, is_range, refusal, take_bytes, told_of, whole, words
+from .haste import BEGIN_S, CONNECT_S, PushWatch, Reader
 
 BASE = "/api/node"
 
@@ -114,6 +114,15 @@ class _Signing:
             raise aiohttp.ClientConnectionError(str(error)) from error
 
 
+class _Pushed(BodyPayload):
+    """A body that is pushed once, in time."""
+
+    def __init__(self, size: int, body: AsyncIterator[bytes]) -> None:
+        self._watch = PushWatch(size)
+        super().__init__(Body(lambda: self._watch.passing(body), size), lambda sent: None)
+        self.in_time = self._watch.limited
+
+
 class Link:
     """The way to one node.
 
@@ -142,21 +151,17 @@ class Link:
 
         Raises, too: what `body` raises; UploadCut, if it is not of that size.
         """
-        with told_of(self._url):
-            async with asyncio.timeout(CONNECT_S + SILENCE_S) as deadline:
-                watch = PushWatch(deadline, size)
-                payload = BodyPayload(Body(lambda: watch.passing(body), size), lambda sent: None)
-                more: dict[str, Any] = {"data": payload, "headers": {hdrs.CONTENT_LENGTH: str(size)}}
-                more |= {"middlewares": [self._signing.of(sha256)], "expect100": size > EXPECT_BYTES}
-                try:
-                    async with self._ask("PUT", f"/buffers/{checksum}", **more) as response:
-                        told = await words(response)
-                except BROKEN:
-                    if payload.failure is not None:
-                        raise payload.failure from None
-                    raise
-                finally:
-                    watch.is_over = True
+        payload = _Pushed(size, body)
+        more: dict[str, Any] = {"data": payload, "headers": {hdrs.CONTENT_LENGTH: str(size)}}
+        more |= {"middlewares": [self._signing.of(sha256)], "expect100": size > EXPECT_BYTES}
+        try:
+            with told_of(self._url):
+                async with payload.in_time(), self._ask("PUT", f"/buffers/{checksum}", **more) as response:
+                    told = await words(response)
+        except ServerUnreachable:
+            if payload.failure is not None:  # it is none of the node's
+                raise payload.failure from None
+            raise
         if told.get("size") != size:
             raise BadAnswer(f"{self._url} says that it stored something else than {size} bytes")
         return take_bytes(told, "root")
@@ -214,7 +219,7 @@ class Link:
         url = URL(self._url + BASE + target, encoded=True)
         more = {"middlewares": [self._signing], "allow_redirects": False, **more}
         # A push has a deadline of its own, which moves on.
-        async with asyncio.timeout(None if "data" in more else CONNECT_S + SILENCE_S):
+        async with asyncio.timeout(None if "data" in more else BEGIN_S):
             response = await self._session.request(method, url, **more)
         async with response:
             if response.status not in GOOD:

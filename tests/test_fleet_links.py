@@ -88,18 +88,16 @@ async def test_empty_buffer() -> None:
 @pytest.mark.parametrize("allowed", [(), ("10.0.0.0/8",), ("node.example",)])
 async def test_only_where_it_may(allowed: tuple[str, ...]) -> None:
     """A node at an address that is neither public nor listed is not connected to, by whatever name."""
-    held = node()
-    async with running(held):
-        port = held.url.rpartition(":")[2]
+    async with listening("127.0.0.1") as there:
         names = Names({"elsewhere.example": ["127.0.0.1"], "localhost": ["127.0.0.1"]})
         linking = Links(PAIR, parse_allowed(allowed, "--node-allow"), Numbers(), names)
         try:
             for host in ("127.0.0.1", "localhost", "elsewhere.example", "0x7f.1", "[::ffff:127.0.0.1]"):
                 with pytest.raises(ServerUnreachable, match="--node-allow"):
-                    await linking.to(held.pair.public, f"http://{host}:{port}").identify()
+                    await linking.to(PAIR.public, f"http://{host}:{there.port}").identify()
         finally:
             await linking.close()
-    assert held.asked == []
+        assert there.connections == 0
 
 
 async def test_kept_connection_is_judged_again(monkeypatch: pytest.MonkeyPatch) -> None:

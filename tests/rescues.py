@@ -93,8 +93,10 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(directory: Path, *nodes: NodeDouble, **settings: Any) -> AsyncIterator[Server]:
-    """Run a server, and nodes that have registered with it."""
+async def serving(
+    directory: Path, *nodes: NodeDouble, runs_them: bool = True, **settings: Any
+) -> AsyncIterator[Server]:
+    """Run a server, and nodes that have registered with it; not `runs_them`, if another one does."""
     given: dict[str, Any] = {"directory": directory, "writable": True, "allow_delete": True}
     app = create_app(Settings(**(given | settings)))
     made: list[Server] = []
@@ -121,7 +123,7 @@ async def serving(directory: Path, *nodes: NodeDouble, **settings: Any) -> Async
 
     app.cleanup_ctx.append(rescuing)
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(running(*nodes))
+        await stack.enter_async_context(running(*(nodes if runs_them else ())))
         client: Client = TestClient(TestServer(app, host="127.0.0.1"), auto_decompress=False)
         await stack.enter_async_context(client)
         try:

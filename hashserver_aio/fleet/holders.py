@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from ..catalogue.nodes import Node, Nodes, NodeState, Placement, PlacementState
 from ..checksums import Checksum
+from ..errors import BadArgument
 from .links import Links
 from .retrieving import Source
 
@@ -33,7 +35,11 @@ class Holders:
         found = [(p, self._roster[p.node]) for p in placements if p.node in self._roster]
         reached = [(p, node) for p, node in found if node.url and node.state is not NodeState.REMOVED]
         reached.sort(key=lambda pair: self._promise(*pair), reverse=True)
-        return [Source(node.seq, self._links.to(node.key, node.url)) for _, node in reached]
+        sources = []
+        for _, node in reached:
+            with suppress(BadArgument):  # an address that an older or newer version took
+                sources.append(Source(node.seq, self._links.to(node.key, node.url)))
+        return sources
 
     def _promise(self, placement: Placement, node: Node) -> tuple[bool, bool, float]:
         is_online = node.last_seen_ms >= (time.time() - self._online_s) * 1000

@@ -32,7 +32,17 @@ HASHED_BYTES = SYNCS + len(SYNC_BOUNDS_S) + 1
 HASHING_S = HASHED_BYTES + len(HASHES)
 """The first of the columns for hashes, one a hash."""
 
-MORE = HASHING_S + len(HASHES)
+AUDIT_RESULTS = ("passed", "wrong", "missing", "late", "unreachable", "refused")
+"""What audits of nodes come to, in the order of their columns."""
+
+AUDITS = HASHING_S + len(HASHES)
+"""The first of the columns for audits, one a result."""
+
+PUSHES = AUDITS + len(AUDIT_RESULTS)
+RESCUES = PUSHES + 1
+"""Buffers that nodes took, and buffers that were lost here and came back from them."""
+
+MORE = RESCUES + 1
 """The first column that this room gives no meaning to."""
 
 _A_LINE = 64 // 8
@@ -57,6 +67,10 @@ class Counts:
         with self._adding:
             self.row[HASHED_BYTES + at] += size
             self.row[HASHING_S + at] += taken_s
+
+    def audited(self, result: str) -> None:
+        """An audit came to one of AUDIT_RESULTS; from the event loop's thread."""
+        self.row[AUDITS + AUDIT_RESULTS.index(result)] += 1
 
     @contextmanager
     def syncing(self) -> Iterator[None]:

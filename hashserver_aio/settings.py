@@ -35,6 +35,7 @@ DEFAULT_ONLINE_MINUTES = 15.0
 DEFAULT_MAX_PING_S = 60.0
 DEFAULT_HEIGHT_LIMIT = 200_000
 DEFAULT_NODE_RATE = 50.0
+MAX_REPLICAS = 100
 DEFAULT_AUDIT_INTERVAL_S = 86_400.0
 DEFAULT_AUDIT_DEADLINE_S = 10.0
 
@@ -115,7 +116,8 @@ class Settings:
     fetched from though they are not of the public Internet. `web_root`: a folder whose files are served
     too, those with a dot only if `dot_files`, and never those `kept_back`. `farmers`: the rules of the
     registry of farmers, if there is one. `nodes`: how buffers are placed on nodes, if they are; `holding`:
-    for whom this server itself is a node, if it is one.
+    for whom this server itself is a node, if it is one. `is_local`: whether it is reached from this
+    machine only, and so by nobody who may not administer it where there is no access file.
     """
 
     directory: Path
@@ -143,6 +145,7 @@ class Settings:
     farmers: FarmerRules | None = None
     nodes: NodeRules | None = None
     holding: Holding | None = None
+    is_local: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

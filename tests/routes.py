@@ -55,7 +55,25 @@ ROUTES = {
 }
 """What each needs: permissions, or nothing. The buffers that others ask for are deleted last."""
 
+NODE = "ab" * 32
+
+OF_NODES = {
+    ("GET", "/api/nodes/server"): "",
+    ("GET", "/api/nodes"): "read",
+    ("GET", f"/api/nodes/{NODE}"): "read",
+    ("POST", f"/api/nodes/{NODE}/pause"): "admin",
+    ("POST", f"/api/nodes/{NODE}/drain"): "admin",
+    ("POST", f"/api/nodes/{NODE}/resume"): "admin",
+    ("POST", "/api/nodes/place"): "admin",
+    ("DELETE", f"/api/nodes/{NODE}"): "admin",
+}
+"""The same of a server with nodes, where one of them has registered."""
+
+SIGNED = {("POST", "/api/nodes/register"), ("POST", "/api/nodes/ping")}
+"""What nodes say, which no credentials open."""
+
 BODIES = {
+    "/api/nodes/place": (b'{"checksums": ["%b"], "replicas": 1}' % NAME.encode(), ""),
     f"/{OTHER}": (b"other", ""),
     "/has": (b"[]", ""),
     "/has-now": (b"[]", ""),
@@ -73,7 +91,7 @@ BODIES = {
 
 def template_of(path: str) -> str:
     """Name the route of a path."""
-    path = path.partition("?")[0].replace(f"/rd/{NAME}", "/rd/{path}")
+    path = path.partition("?")[0].replace(f"/rd/{NAME}", "/rd/{path}").replace(NODE, "{id}")
     for name in (NAME, OTHER):
         path = path.replace(name, "{checksum}")
     for name in (SHA256, OTHER_SHA256):

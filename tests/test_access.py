@@ -10,13 +10,18 @@ import pytest
 
 from hashserver_aio import access as access_room
 from hashserver_aio import create_app
+from hashserver_aio.catalogue.nodes import Announcement
 from hashserver_aio.passwords import digest_of
+from hashserver_aio.server.keys import NODES
 from hashserver_aio.settings import Settings
 
 from .conftest import Client, ClientFactory, ServerFactory
 from .credentials import HASHES, KEYS, PASSWORDS, PERMISSIONS, WRONG, basic, credentials, text_of, write
+from .node_calls import LOCAL
 from .peers import Peer
-from .routes import BODIES, BODY, NAME, OTHER, ROUTES, template_of
+from .routes import BODIES, BODY, NAME, NODE, OF_NODES, OTHER, ROUTES, SIGNED, template_of
+
+EVERY = ROUTES | OF_NODES
 
 
 @pytest.fixture
@@ -30,7 +35,10 @@ def auth_file(tmp_path: Path) -> Path:
 @pytest.fixture
 async def guarded_client(start_client: ClientFactory, auth_file: Path) -> Client:
     """A client of a server with that file, and the buffers that are asked for."""
-    client = await start_client(auth_file=auth_file, allow_delete=True, allow_fetch=True)
+    client = await start_client(auth_file=auth_file, allow_delete=True, allow_fetch=True, nodes=LOCAL)
+    assert client.app is not None
+    said = Announcement(bytes.fromhex(NODE), "http://127.0.0.1:1", "", 1000, message=1, at_ms=1)
+    await client.app[NODES].register(said)
     for body in (BODY, b"another"):
         await client.put("/api/v1/axon/files/put", data=body, headers=credentials("writer", "bearer"))
     return client
@@ -51,9 +59,9 @@ async def ask(
 
 def test_every_route_is_here(directory: Path) -> None:
     """A new route comes with what it needs."""
-    app = create_app(Settings(directory=directory))
+    app = create_app(Settings(directory=directory, nodes=LOCAL))
     routes = {(r.method, r.resource.canonical) for r in app.router.routes() if r.resource}
-    named = {(method, template_of(path)) for method, path in ROUTES}
+    named = {(method, template_of(path)) for method, path in EVERY} | SIGNED
     assert routes == named | {
         ("HEAD", path) for method, path in named if method == "GET" and ("HEAD", path) in routes
     }
@@ -63,7 +71,7 @@ def test_every_route_is_here(directory: Path) -> None:
 @pytest.mark.parametrize("user", PERMISSIONS)
 async def test_right_credentials(guarded_client: Client, user: str, kind: str) -> None:
     """With credentials of whatever kind one may do what the file says, and gets 403 for all else."""
-    for (method, path), needed in ROUTES.items():
+    for (method, path), needed in EVERY.items():
         status, headers, body = await ask(guarded_client, method, path, credentials(user, kind))
         if set(needed.split()) <= set(PERMISSIONS[user]) or "admin" in PERMISSIONS[user]:
             assert status in (200, 202), (method, path)
@@ -76,7 +84,7 @@ async def test_right_credentials(guarded_client: Client, user: str, kind: str) -
 @pytest.mark.parametrize("how", WRONG)
 async def test_wrong_credentials(guarded_client: Client, how: str) -> None:
     """Without credentials, or with wrong ones, every route is closed, and says what it takes."""
-    for (method, path), needed in ROUTES.items():
+    for (method, path), needed in EVERY.items():
         status, headers, body = await ask(guarded_client, method, path, WRONG[how])
         if not needed:
             assert status == 200

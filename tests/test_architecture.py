@@ -54,7 +54,7 @@ ROOMS: tuple[frozenset[str], ...] = (
 )
 """From top to bottom; those on one floor are one room in several files."""
 
-FACES = frozenset({"axon", "farmers", "hashserver", "info", "rd", "webroot"})
+FACES = frozenset({"axon", "farmers", "hashserver", "info", "nodes", "rd", "webroot"})
 MAX_LINES = 300
 MAX_FUNCTION_LINES = 40
 

@@ -15,6 +15,7 @@ from hashserver_aio import Client
 from hashserver_aio import errors as e
 from hashserver_aio.client import refusals
 from hashserver_aio.passwords import Scrypt, digest_of
+from hashserver_aio.server import node_words
 from hashserver_aio.server.axon import words as axon
 from hashserver_aio.server.errors import STATUS
 from hashserver_aio.server.words import PLAIN_TEXT, WORDS
@@ -62,6 +63,8 @@ def test_same_class(kind: type[e.HashserverError]) -> None:
     """Whatever a server raises, the client raises, whichever face it comes through."""
     request = make_mocked_request("GET", "/", match_info=cast(Any, {"sha256": "ab" * 32}))
     told = WORDS.refusal(request, made(kind), STATUS[kind])
+    assert type(refusals.refusal(told.status, body_of(told), "name")) is kind
+    told = node_words.WORDS.refusal(request, made(kind), STATUS[kind])
     assert type(refusals.refusal(told.status, body_of(told), "name")) is kind
     told = axon.WORDS.refusal(request, made(kind), STATUS[kind])
     found = refusals.refusal(told.status, body_of(told), "name")

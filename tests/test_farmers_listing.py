@@ -140,5 +140,5 @@ async def test_counted(client: Client) -> None:
     await ask(client, f"/api/register/{ONE.address}", ONE)
     await ask(client, "/api/ping/x")
     text = await (await client.get("/metrics", headers={"Accept-Encoding": "identity"})).text()
-    assert 'hashserver_requests_total{face="nodes",method="GET",status="200"} 1.0' in text
-    assert 'hashserver_requests_total{face="nodes",method="GET",status="400"} 1.0' in text
+    assert 'hashserver_requests_total{face="farmers",method="GET",status="200"} 1.0' in text
+    assert 'hashserver_requests_total{face="farmers",method="GET",status="400"} 1.0' in text

@@ -100,6 +100,19 @@ STORE_OPTIONS = (
            help="Register nodes, as dataserv did: /api/register and its kind. They sign what they say."),
     option("--server-address", type=Address(), default=s.DEFAULT_SERVER_ADDRESS, show_default=True,
            metavar="A", help="The Bitcoin address that nodes sign for; best one that no other server has."),
+    option("--replicas", type=click.IntRange(0, s.MAX_REPLICAS), default=None, metavar="N",
+           help="Have every buffer held by N nodes as well, which register here (`hashserver-aio node`). "
+           "With 0 only those that `nodes place` names. [default: no nodes]"),
+    option("--server-key", type=FILE, default=None, metavar="F",
+           help="The key that this server signs with, and nodes know it by; made if it is not there. "
+           "[default: in DIR/.hashserver-aio]"),
+    option("--node-allow", multiple=True, metavar="CIDR|HOST",
+           help="Let nodes be at this network, address or host, though it is not of the public Internet; "
+           "may be repeated."),
+    option("--audit-interval", type=SECONDS, default=s.DEFAULT_AUDIT_INTERVAL_S, show_default=True,
+           metavar="S", help="Have nodes prove at least so often that they can deliver each buffer."),
+    option("--audit-deadline", type=SECONDS, default=s.DEFAULT_AUDIT_DEADLINE_S, show_default=True,
+           metavar="S", help="Seconds that a node gets for such a proof."),
     option("--online-minutes", type=MINUTES, default=s.DEFAULT_ONLINE_MINUTES, show_default=True, metavar="M",
            help="For how long a node is online after it was seen."),
     option("--max-ping", type=GRACE, default=s.DEFAULT_MAX_PING_S, show_default=True, metavar="S",
@@ -150,7 +163,7 @@ def with_options(*groups: tuple[Callable[[F], F], ...]) -> Callable[[F], F]:
     return add
 
 
-_KEPT_BACK = ("tls_cert", "tls_key", "status_file")
+_KEPT_BACK = ("tls_cert", "tls_key", "status_file", "server_key")
 """Options of some commands that name files which are nobody else's, also if they lie in the web-root."""
 
 
@@ -183,6 +196,7 @@ def store_settings(given: dict[str, Any]) -> s.Settings:
         web_root=given["web_root"],
         dot_files=given["dot_files"],
         farmers=_farmer_rules(given) if given["node_registry"] else None,
+        nodes=_node_rules(given) if given["replicas"] is not None else None,
         kept_back=tuple(given[name] for name in _KEPT_BACK if given.get(name) is not None),
     )
 
@@ -193,6 +207,18 @@ def _farmer_rules(given: dict[str, Any]) -> s.FarmerRules:
         online_s=given["online_minutes"] * 60,
         max_ping_s=given["max_ping"],
         height_limit=given["height_limit"],
+        calls_per_s=given["node_rate"],
+    )
+
+
+def _node_rules(given: dict[str, Any]) -> s.NodeRules:
+    return s.NodeRules(
+        replicas=given["replicas"],
+        key=given["server_key"],
+        allow=tuple(given["node_allow"]),
+        audit_interval_s=given["audit_interval"],
+        audit_deadline_s=given["audit_deadline"],
+        online_s=given["online_minutes"] * 60,
         calls_per_s=given["node_rate"],
     )
 

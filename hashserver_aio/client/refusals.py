@@ -63,7 +63,7 @@ def refusal(status: int, body: bytes, name: str) -> e.HashserverError:
         told = json.loads(text)
     except (ValueError, RecursionError):
         told = None
-    if isinstance(told, dict) and isinstance(told.get("code"), str):
+    if isinstance(told, dict) and isinstance(told.get("code", told.get("error")), str):
         return told_error(told, status)
     if status in STATUS:
         return STATUS[status](f"{name}: the server answered {status}")
@@ -71,8 +71,9 @@ def refusal(status: int, body: bytes, name: str) -> e.HashserverError:
 
 
 def told_error(told: dict[str, Any], status: int = 0) -> e.HashserverError:
-    """Make an error of its `code` and its message, as both faces and streams tell them."""
-    code, message = told.get("code"), str(told.get("mesg", told.get("message", "")))[:SHOWN]
+    """Make an error of its `code` (or `error`) and its message, as all faces and streams tell them."""
+    code = told.get("code", told.get("error"))
+    message = str(told.get("mesg", told.get("message", "")))[:SHOWN]
     if code == "BadChecksum":
         given = told.get("exception")
         given = given if isinstance(given, dict) else {}

@@ -13,10 +13,13 @@ from aiohttp.typedefs import Handler
 from ..access import Permission, Principal
 from ..errors import NotAuthenticated, NotPermitted
 from .credentials import API_KEY, credentials_in
-from .keys import ACCESS
+from .keys import ACCESS, SETTINGS
 
-_EVERYBODY = Principal("", frozenset(Permission))
+_HERE = Principal("", frozenset(Permission))
 """What all may do where there is no access file: as much as the server does at all."""
+
+_ANYWHERE = Principal("", _HERE.permissions - {Permission.ADMIN})
+"""What they may do if they can be on other machines."""
 
 
 def guarded(permission: Permission, *routes: web.RouteDef) -> Iterable[web.RouteDef]:
@@ -43,6 +46,11 @@ async def require(request: web.Request, permission: Permission) -> Principal:
     principal = await principal_of(request)
     if principal.may(permission):
         return principal
+    if request.app[ACCESS] is None:
+        raise NotPermitted(
+            "a server that others can reach lets nobody do this without an access file: start it with "
+            "--auth-file, or let it listen on 127.0.0.1 only"
+        )
     if not principal.name:
         raise NotAuthenticated("tell who you are: a user and password, or a key")
     raise NotPermitted(f"{principal.name} may not {permission} here")
@@ -55,7 +63,7 @@ async def principal_of(request: web.Request) -> Principal:
     """
     access = request.app[ACCESS]
     if access is None:
-        return _EVERYBODY
+        return _HERE if request.app[SETTINGS].is_local else _ANYWHERE
     credentials = credentials_in(request.headers.get(API_KEY), request.headers.get(hdrs.AUTHORIZATION, ""))
     if credentials is None:
         return access.anonymous

@@ -21,13 +21,14 @@ from ..farmers import Registry
 from ..farmers import refuse as refuse_farmers
 from ..fetching import configured_proxy, parse_allowed
 from ..file_manifests import FileManifests
+from ..fleet.rules import refuse as refuse_nodes
 from ..manifests import Manifests
 from ..reading.apart import Readers
 from ..scrubbing import Scrub
 from ..settings import Settings
 from ..store.admission import settle_format
 from ..store.format import Format
-from . import axon, farmers, hashserver, info, metrics, rd, webroot
+from . import axon, farmers, hashserver, info, metrics, nodes, rd, webroot
 from .activity import Activity, counting
 from .audiences import Audiences
 from .axon.fetch import make_fetcher
@@ -100,6 +101,7 @@ def _routes(settings: Settings) -> list[web.RouteDef]:
         *axon.routes(),
         *rd.routes(),
         *(farmers.routes() if settings.farmers is not None else ()),
+        *(nodes.routes() if settings.nodes is not None else ()),
     ]
 
 
@@ -130,6 +132,7 @@ def refuse(settings: Settings) -> Format:
     parse_allowed(settings.fetch_allow)
     configured_proxy(settings.http_proxy)
     refuse_farmers(settings)
+    refuse_nodes(settings)
     _check_web_root(settings)
     return settle_format(settings)
 
@@ -157,7 +160,7 @@ async def _buffers(app: web.Application) -> AsyncIterator[None]:
                 _file_manifests(app) as app[FILE_MANIFESTS],
                 closing(make_fetcher(app[BUFFERS], settings)) as app[FETCHER],
             ):
-                async with _scrubbing(app[BUFFERS], catalogue, settings):
+                async with nodes.fleet(app, store), _scrubbing(app[BUFFERS], catalogue, settings):
                     yield
             app[BUFFERS].close()
             app[READINESS].close()

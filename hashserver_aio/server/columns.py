@@ -11,7 +11,8 @@ from ..counting import MORE, Counts, shared_counts
 
 OTHER = "other"
 
-HASHSERVER, AXON, RD, INFO, WEB_ROOT, NODES = FACES = ("hashserver", "axon", "rd", "info", "webroot", "nodes")
+FACES = ("hashserver", "axon", "rd", "info", "webroot", "farmers", "nodes")
+HASHSERVER, AXON, RD, INFO, WEB_ROOT, FARMERS, NODES = FACES
 METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS", OTHER)
 STATUSES = (
     *("200", "201", "202", "204", "206", "302", "304"),

@@ -13,7 +13,8 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from .. import errors as e
-from . import words
+from ..settings import Settings
+from . import node_words, words
 from .axon import words as axon
 from .farmers import words as farmers
 from .keys import SETTINGS
@@ -101,9 +102,15 @@ def _words_for(request: web.Request) -> Words:
     path = request.path
     if path.startswith(axon.BASE):
         return axon.WORDS
+    if _is_of_nodes(path, request.app[SETTINGS]):
+        return node_words.WORDS
     if path.startswith(farmers.PATHS) and request.app[SETTINGS].farmers is not None:
         return farmers.WORDS
     return rd.WORDS if path.startswith(rd.BASE) else words.WORDS
+
+
+def _is_of_nodes(path: str, settings: Settings) -> bool:
+    return settings.nodes is not None and f"{path}/".startswith(node_words.SERVERS)
 
 
 def _refusal(request: web.Request, error: e.HashserverError) -> web.Response:

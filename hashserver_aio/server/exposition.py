@@ -7,7 +7,7 @@ listed in `columns.py`; a checksum or a path is never one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, product
 
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import (
@@ -20,10 +20,11 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from .. import counting as c
+from ..catalogue.nodes import NodeState
 from ..scrubbing import Progress
 from ..version import __version__
 from .columns import REQUESTS
-from .meter import Reading
+from .meter import Fleet, Reading
 
 _COUNTERS = {
     c.BYTES_IN: ("request_body_bytes", "Bytes of request bodies received"),
@@ -74,6 +75,8 @@ class _Numbers(Collector):
             yield _gauge("limit_bytes", "Plain bytes that may be held (--max-bytes)", reading.limits.size)
         if reading.scrub is not None:
             yield from _scrub(reading.scrub)
+        if reading.fleet is not None:
+            yield from _fleet(reading.fleet, sums)
 
 
 def _counter(name: str, text: str, value: float) -> Metric:
@@ -125,3 +128,25 @@ def _scrub(scrub: Progress) -> Iterator[Metric]:
     yield _counter("scrub_passes", "Passes completed", scrub.passes)
     if scrub.ended_s:
         yield _gauge("scrub_last_pass_timestamp_seconds", "When the last pass was completed", scrub.ended_s)
+
+
+def _fleet(fleet: Fleet, sums: Sequence[float]) -> Iterator[Metric]:
+    nodes = GaugeMetricFamily("hashserver_nodes", "Nodes that have registered", labels=("state", "online"))
+    for state, is_online in product(NodeState, (True, False)):
+        nodes.add_metric((state, str(is_online).lower()), fleet.nodes.get((state, is_online), 0))
+    yield nodes
+    placed = fleet.placements
+    placements = GaugeMetricFamily(
+        "hashserver_placements", "Buffers on nodes, once for each node", labels=("state",)
+    )
+    for name, count in (("good", placed.good), ("dead", placed.dead), ("surplus", placed.surplus)):
+        placements.add_metric((name,), count)
+    yield placements
+    yield _gauge("placed_buffers", "Buffers that are to be on nodes", placed.buffers)
+    yield _gauge("lacking_replicas", "Buffers that are on fewer nodes than they are to be", placed.lacking)
+    audits = CounterMetricFamily("hashserver_audits", "Audits of placements", labels=("result",))
+    for column, result in enumerate(c.AUDIT_RESULTS, c.AUDITS):
+        audits.add_metric((result,), sums[column])
+    yield audits
+    yield _counter("pushes", "Buffers that nodes took", sums[c.PUSHES])
+    yield _counter("rescues", "Buffers that were lost here, and came back from nodes", sums[c.RESCUES])

@@ -6,10 +6,12 @@ from aiohttp import web
 
 from ..access import AccessFile
 from ..buffers import Buffers
+from ..catalogue.nodes import Nodes
 from ..counting import Counts
 from ..farmers import Registry
 from ..fetching import Fetcher
 from ..file_manifests import FileManifests
+from ..fleet.registering import Registering
 from ..manifests import Manifests
 from ..reading.apart import Readers
 from ..settings import Settings
@@ -32,4 +34,6 @@ READINESS = web.AppKey("READINESS", Readiness)
 FETCHER = web.AppKey("FETCHER", Fetcher)
 WEB_ROOT: web.AppKey[WebRoot | None] = web.AppKey("WEB_ROOT")
 REGISTRY = web.AppKey("REGISTRY", Registry)
+NODES: web.AppKey[Nodes] = web.AppKey("NODES")
+REGISTERING = web.AppKey("REGISTERING", Registering)
 FAST_PATH = web.AppKey("FAST_PATH", FastPath)

@@ -10,6 +10,7 @@ import ipaddress
 import random
 import socket
 from collections.abc import Sequence
+from dataclasses import replace
 
 from ..errors import CannotStart
 from ..settings import Listening, Settings
@@ -62,18 +63,20 @@ def _resolved(host: str) -> tuple[socket.AddressFamily, str]:
     return family, str(address[0])
 
 
-def refuse_strangers(settings: Settings, sockets: Sequence[socket.socket]) -> None:
-    """Refuse to let everybody delete, or fetch from here, who can reach this machine.
+def refuse_strangers(settings: Settings, sockets: Sequence[socket.socket]) -> Settings:
+    """Refuse to let everybody delete, or fetch from here, who can reach this machine; else note who can.
 
     Raises: CannotStart.
     """
-    if settings.auth_file is not None or all(map(_is_local, sockets)):
-        return
+    is_local = all(map(_is_local, sockets))
+    if settings.auth_file is not None or is_local:
+        return replace(settings, is_local=is_local)
     for allowed, what in ((settings.allow_delete, "delete"), (settings.allow_fetch, "fetch")):
         if allowed:
             raise CannotStart(
                 f"--allow-{what} would let everybody {what}: name an --auth-file, or listen on 127.0.0.1 only"
             )
+    return settings
 
 
 def _is_local(listener: socket.socket) -> bool:

@@ -23,7 +23,7 @@ def routes() -> list[web.RouteDef]:
 
 async def metrics(request: web.Request) -> web.Response:
     """Answer in the text format of Prometheus, or in OpenMetrics if that is accepted."""
-    reading = request.app[METER].read()
+    reading = await request.app[METER].read()
     accept = ",".join(request.headers.getall(hdrs.ACCEPT, ()))
     body, content_type = await asyncio.to_thread(_worded, reading, accept)
     headers = UNCACHED | {"Content-Type": content_type, "Vary": "Accept, Accept-Encoding"}

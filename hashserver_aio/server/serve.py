@@ -61,7 +61,7 @@ async def serve(settings: Settings, listening: Listening, announce: Callable[[st
             refuse(settings)  # before anything is opened, or made
             certificate = certificate_in(listening.tls)
             sockets = listening_sockets(listening)
-            refuse_strangers(settings, sockets)
+            settings = refuse_strangers(settings, sockets)
             app = create_app(settings)
             server = await started.enter_async_context(running(app, listening))
             acceptor = Acceptor(server, certificate, SharedNumbers(1, NOBODY), 0)

@@ -11,8 +11,10 @@ from aiohttp.typedefs import Handler, Middleware
 from ..counting import BYTES_IN, BYTES_OUT, Counts
 from . import hashserver, rd, webroot
 from .axon.words import BASE as AXON_PATHS
-from .columns import AXON, HASHSERVER, INFO, NODES, OTHER, RD, WEB_ROOT, column_of
+from .columns import AXON, FARMERS, HASHSERVER, INFO, NODES, OTHER, RD, WEB_ROOT, column_of
 from .farmers.words import PATHS as FARMER_PATHS
+from .node_words import NODES as NODE_PATHS
+from .node_words import SERVERS as SERVER_PATHS
 from .receive import RECEIVED
 
 _FACES = {route.path: HASHSERVER for route in hashserver.routes()} | {
@@ -28,6 +30,8 @@ def face_of(request: web.Request) -> str:
     if path.startswith(AXON_PATHS):
         return AXON
     if path.startswith(FARMER_PATHS):
+        return FARMERS
+    if f"{path}/".startswith((NODE_PATHS, SERVER_PATHS)):
         return NODES
     if path == webroot.PATH:
         return WEB_ROOT

@@ -46,7 +46,7 @@ def serve_with_workers(settings: Settings, listening: Listening, announce: Calla
             format_ = refuse(settings)
             certificate = certificate_in(listening.tls)
             sockets = listening_sockets(listening)
-            refuse_strangers(settings, sockets)
+            settings = refuse_strangers(settings, sockets)
             crew = _Crew(settings, listening, sockets, certificate)
             reload = certificate.reload if certificate else None
             supervisor = Supervisor(listening.workers, crew.work, crew.bury, reload)

@@ -14,6 +14,7 @@ from .check import check
 from .get import cat, get
 from .inspect import reindex, verify
 from .mirror import mirror
+from .nodes import nodes
 from .put import put
 from .run import run
 from .upstream import hashserver
@@ -36,7 +37,7 @@ def cli() -> None:
     """
 
 
-for command in (run, check, reindex, verify, auth, put, get, cat, has, stat, ls, rm, mirror):
+for command in (run, check, reindex, verify, auth, put, get, cat, has, stat, ls, rm, mirror, nodes):
     cli.add_command(command)
 
 

@@ -19,6 +19,7 @@ from .bodies import Body, Data, Progress
 from .downloads import Downloads
 from .feed import Arrival, Follower
 from .names import Held, Names, Sha256, by_sha256, describe, sha256_of, wants
+from .nodes import Nodes
 from .receiving import Reception
 from .sending import Stored, Upload, promise, put_by_sha256, put_named, remove
 from .sessions import Sessions
@@ -63,6 +64,7 @@ class Client:
         self._transport = Transport(url, auth, Sessions(session), tls, conduct)
         self._names = Names(self._transport, Algorithm(algorithm) if algorithm else None)
         self._downloads = Downloads(self._transport, self._names, mirrors)
+        self.nodes = Nodes(self._transport)
         self.url = str(self._transport.url)
 
     def __repr__(self) -> str:

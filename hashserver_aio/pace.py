@@ -33,15 +33,22 @@ class Pace:
 
         Raises: TooManyRequests.
         """
+        self._until[caller] = self.look(caller, cost)
+        self._until.move_to_end(caller)
+        if len(self._until) > MAX_CALLERS:
+            self._until.popitem(last=False)
+
+    def look(self, caller: str, cost: float = 1) -> float:
+        """Refuse as `take` does, but take nothing: until when what is asked for would take.
+
+        Raises: TooManyRequests.
+        """
         now = self._clock()
         until = max(now, self._until.get(caller, now)) + cost * self._step_s
         wait_s = until - now - self._ahead_s
         if wait_s > 1e-9:  # sums of floats are not exact
             raise TooManyRequests(wait_s)
-        self._until[caller] = until
-        self._until.move_to_end(caller)
-        if len(self._until) > MAX_CALLERS:
-            self._until.popitem(last=False)
+        return until
 
 
 def network_of(host: str | None) -> str:

@@ -51,6 +51,18 @@ def test_burst_and_rate() -> None:
     assert taken(pace, "a") == 10
 
 
+def test_looking() -> None:
+    """Who only looks is refused exactly where who asks would be, and has asked for nothing."""
+    pace = Pace(1, 3, Clock())
+    for _ in range(3):
+        for _ in range(10):
+            pace.look("a")
+        pace.take("a")
+    for verb in (pace.look, pace.take):
+        with pytest.raises(TooManyRequests):
+            verb("a")
+
+
 def test_callers_are_strangers() -> None:
     """What one asks is nothing to another."""
     pace = Pace(1, 3, Clock())

@@ -269,4 +269,6 @@ def _feed(data: bytes, *sinks: Sink) -> None:
 
 
 def _limit_reached() -> LimitReached:
-    return LimitReached("this server holds as much as it may (--max-bytes, --max-count)")
+    return LimitReached(
+        "this server holds as much as it may (--max-bytes, --max-count; of a node, --capacity)"
+    )

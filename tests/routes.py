@@ -97,3 +97,18 @@ def template_of(path: str) -> str:
     for name in (SHA256, OTHER_SHA256):
         path = path.replace(name, "{sha256}")
     return path
+
+
+NODE_BUFFER = f"/api/node/buffers/{NAME}"
+NODE_ROUTES = (
+    ("GET", f"/api/node/identity?nonce={'0' * 32}"),
+    ("PUT", NODE_BUFFER),
+    ("GET", NODE_BUFFER),
+    ("GET", f"{NODE_BUFFER}/leaves"),
+    ("GET", f"{NODE_BUFFER}/proofs?leaves=0"),
+    ("DELETE", NODE_BUFFER),
+)
+"""What a node answers its server, and nobody else; the buffer is deleted last."""
+
+NODE_OPEN = (("GET", "/"), ("GET", "/healthcheck"), ("GET", "/metrics"))
+"""What it answers everybody."""

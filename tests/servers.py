@@ -23,16 +23,17 @@ def environment(**more: str) -> dict[str, str]:
 
 
 class RunningServer:
-    """`hashserver-aio run` on a directory; `url` once it says that it serves."""
+    """`hashserver-aio run` (or `verb`) on a directory; `url` once it says that it serves."""
 
     def __init__(
         self,
         directory: Path,
         *options: str,
         command: tuple[str, ...] = COMMAND,
+        verb: str = "run",
         env: Mapping[str, str] | None = None,
     ) -> None:
-        arguments = (*command, "run", "--dir", str(directory), "--port", "0", *options)
+        arguments = (*command, verb, "--dir", str(directory), "--port", "0", *options)
         self.process = subprocess.Popen(
             arguments, stderr=subprocess.PIPE, text=True, env=environment(**(env or {}))
         )
@@ -81,10 +82,10 @@ class RunningServer:
             self.process.stderr.close()
 
 
-def refused(*options: str, **env: str) -> str:
+def refused(*options: str, verb: str = "run", **env: str) -> str:
     """Start a server that refuses to: what it says."""
     ended = subprocess.run(
-        [*COMMAND, "run", "--port", "0", *options],
+        [*COMMAND, verb, "--port", "0", *options],
         env=environment(**env),
         capture_output=True,
         text=True,

@@ -47,14 +47,14 @@ ROOMS: tuple[frozenset[str], ...] = (
     ),
     frozenset({"reading"}),
     frozenset({"fetching"}),
-    frozenset({"fleet"}),
+    frozenset({"fleet", "holding"}),
     frozenset({"server"}),
     frozenset({"cli"}),
     frozenset({"__init__", "__main__"}),
 )
 """From top to bottom; those on one floor are one room in several files."""
 
-FACES = frozenset({"axon", "farmers", "hashserver", "info", "nodes", "rd", "webroot"})
+FACES = frozenset({"axon", "farmers", "hashserver", "holding", "info", "nodes", "rd", "webroot"})
 MAX_LINES = 300
 MAX_FUNCTION_LINES = 40
 

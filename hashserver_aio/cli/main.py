@@ -14,6 +14,7 @@ from .check import check
 from .get import cat, get
 from .inspect import reindex, verify
 from .mirror import mirror
+from .node import node
 from .nodes import nodes
 from .put import put
 from .run import run
@@ -37,7 +38,7 @@ def cli() -> None:
     """
 
 
-for command in (run, check, reindex, verify, auth, put, get, cat, has, stat, ls, rm, mirror, nodes):
+for command in (run, check, reindex, verify, auth, put, get, cat, has, stat, ls, rm, mirror, node, nodes):
     cli.add_command(command)
 
 

@@ -43,6 +43,12 @@ def option(*names: str, env: str | tuple[str, ...] = (), **kwargs: Any) -> Calla
 LAYOUTS = [str(layout) for layout in s.Layout]
 ALGORITHMS = [str(algorithm) for algorithm in Algorithm]
 
+SCRUB_RATE = option(
+    "--scrub-rate", type=RATE, default=None, metavar="MIB/S",
+    help="Hash all that is stored, over and over, at so many MiB a second; what is corrupt "
+    "is put aside and logged. [default: off]",
+)  # fmt: skip
+
 STORE_OPTIONS = (
     option("--dir", "directory", env="HASHSERVER_DIRECTORY", type=FOLDER, metavar="DIR",
            help="Directory to serve; may also be given without --dir."),
@@ -69,9 +75,7 @@ STORE_OPTIONS = (
     option("--catalogue", default=None, metavar="URL",
            help="Where to keep what is known of the buffers: sqlite:PATH, or memory:. "
            "[default: in DIR; in memory if DIR is not written]"),
-    option("--scrub-rate", type=RATE, default=None, metavar="MIB/S",
-           help="Hash all that is stored, over and over, at so many MiB a second; what is corrupt "
-           "is put aside and logged. [default: off]"),
+    SCRUB_RATE,
     option("--block-size", type=BlockSize(), default=DEFAULT_BLOCK_BYTES, show_default="2M", metavar="BYTES",
            help="Digest buffers in blocks of this size, for downloads that are checked block by block: "
            "a power of two from 64K to 64M."),
@@ -124,6 +128,11 @@ STORE_OPTIONS = (
            "as many at once. Raise it behind a proxy: there all have its address."),
 )  # fmt: skip
 
+WORKERS = option(
+    "--workers", type=Workers(), default=1, show_default=True, metavar="N",
+    help="Processes that serve, 1 to 256; auto: one for each core this process may use.",
+)  # fmt: skip
+
 LISTENING_OPTIONS = (
     option("--host", default=s.DEFAULT_HOST, show_default=True, metavar="H",
            help="Address to listen on; 0.0.0.0 is every IPv4 address of this machine, :: IPv6."),
@@ -141,8 +150,7 @@ LISTENING_OPTIONS = (
            help="Stop when no request was served for S seconds. [default: never]"),
     option("--grace", type=GRACE, default=s.DEFAULT_GRACE_S, show_default=True,
            metavar="S", help="Seconds that requests in flight get when the server is stopped."),
-    option("--workers", type=Workers(), default=1, show_default=True, metavar="N",
-           help="Processes that serve, 1 to 256; auto: one for each core this process may use."),
+    WORKERS,
     option("--access-log/--no-access-log", default=False, help="Log every request."),
     option("--log-level", type=click.Choice(LEVELS), default="warning", show_default=True,
            help="info also logs every buffer stored."),

@@ -11,8 +11,9 @@ from typing import Any
 import click
 
 from ..blocks import is_block_size
-from ..errors import BadAddress
+from ..errors import BadAddress, BadArgument
 from ..farmers import parse_address
+from ..holding import origin_of
 
 _UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 _ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://[^/\s]+")
@@ -116,6 +117,19 @@ class Origin(click.ParamType[str]):
         if _ORIGIN.fullmatch(str(value)) is None:
             self.fail(f"{value!r} is no origin; write https://app.example:8080, without a path", param, ctx)
         return str(value)
+
+
+class NodeOrigin(click.ParamType[str]):
+    """Where a server or a node is."""
+
+    name = "URL"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read a URL."""
+        try:
+            return origin_of(str(value))
+        except BadArgument as error:
+            self.fail(str(error), param, ctx)
 
 
 # Whether they exist is judged when they are opened, so that a launcher is told too.

@@ -22,13 +22,14 @@ from ..farmers import refuse as refuse_farmers
 from ..fetching import configured_proxy, parse_allowed
 from ..file_manifests import FileManifests
 from ..fleet.rules import refuse as refuse_nodes
+from ..holding import refuse as refuse_holding
 from ..manifests import Manifests
 from ..reading.apart import Readers
 from ..scrubbing import Scrub
 from ..settings import Settings
 from ..store.admission import settle_format
 from ..store.format import Format
-from . import axon, farmers, hashserver, info, metrics, nodes, rd, webroot
+from . import axon, farmers, hashserver, holding, info, metrics, nodes, rd, webroot
 from .activity import Activity, counting
 from .audiences import Audiences
 from .axon.fetch import make_fetcher
@@ -60,6 +61,9 @@ from .traffic import traffic
 DOORS = (*axon.DOORS, hashserver.DOOR)
 """What the fast path may answer."""
 
+OF_NODES = frozenset({"/", "/healthcheck", "/metrics"})
+"""What a node answers to everybody; of buffers it tells nobody but its server."""
+
 CLEAN_UP_S = 5.0
 """What handlers that were cancelled at the end get to clean up before their threads are taken."""
 
@@ -88,12 +92,18 @@ def create_app(settings: Settings, counts: Counts | None = None) -> web.Applicat
     app.add_routes(routes)
     app.on_response_prepare.append(add_headers)
     app.on_shutdown.append(_release_waiting)
-    app.cleanup_ctx.append(_buffers)
+    if settings.holding is None:
+        app.cleanup_ctx.append(_buffers)
+    else:
+        app.cleanup_ctx.extend([holding.known, _buffers, holding.pinging])
     return app
 
 
 def _routes(settings: Settings) -> list[web.RouteDef]:
-    """Name the routes of all faces but the web-root."""
+    """Name the routes of all faces but the web-root; a node has one of its own, and no other."""
+    if settings.holding is not None:
+        open_to_all = [*info.routes(at_the_top=True), *metrics.routes(), *hashserver.routes()]
+        return [*holding.routes(), *(route for route in open_to_all if route.path in OF_NODES)]
     return [
         *info.routes(at_the_top=settings.web_root is None),
         *metrics.routes(),
@@ -133,6 +143,7 @@ def refuse(settings: Settings) -> Format:
     configured_proxy(settings.http_proxy)
     refuse_farmers(settings)
     refuse_nodes(settings)
+    refuse_holding(settings)
     _check_web_root(settings)
     return settle_format(settings)
 
@@ -149,7 +160,8 @@ async def _buffers(app: web.Application) -> AsyncIterator[None]:
         counts = app[COUNTS]
         async with opened(settings, counts) as (store, catalogue):
             app[BUFFERS] = Buffers(store, catalogue, settings, counts)
-            app[FAST_PATH] = FastPath(DOORS, app[BUFFERS], Audiences(access), app[ACTIVITY], counts)
+            doors = DOORS if settings.holding is None else ()
+            app[FAST_PATH] = FastPath(doors, app[BUFFERS], Audiences(access), app[ACTIVITY], counts)
             app[MANIFESTS] = Manifests(app[BUFFERS], settings.block_size, counts)
             app[METER] = Meter(counts, catalogue, settings)
             app[READINESS] = Readiness(app[BUFFERS], catalogue)

@@ -110,6 +110,8 @@ def _words_for(request: web.Request) -> Words:
 
 
 def _is_of_nodes(path: str, settings: Settings) -> bool:
+    if settings.holding is not None:
+        return path.startswith(node_words.NODES)
     return settings.nodes is not None and f"{path}/".startswith(node_words.SERVERS)
 
 

@@ -85,6 +85,23 @@ def _is_local(listener: socket.socket) -> bool:
     return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
 
 
+def with_public_url(settings: Settings, listening: Listening, sockets: Sequence[socket.socket]) -> Settings:
+    """Have a node that was told no other URL be reached where it listens.
+
+    Raises: CannotStart, where that is no place.
+    """
+    holding, listener = settings.holding, sockets[0]
+    if holding is None or holding.public_url is not None:
+        return settings
+    if listener.family == socket.AF_UNIX or ipaddress.ip_address(listener.getsockname()[0]).is_unspecified:
+        raise CannotStart(
+            "this node does not listen on an address that its server could reach it at: name its URL "
+            "with --public-url http://HOST:PORT"
+        )
+    url = url_of(listener, "https" if listening.tls else "http")
+    return replace(settings, holding=replace(holding, public_url=url))
+
+
 def url_of(listener: socket.socket, scheme: str) -> str:
     """Name the URL that a socket answers to."""
     if listener.family == socket.AF_UNIX:

@@ -58,6 +58,8 @@ def describe(
     mode = "writable" if settings.writable else "read-only"
     if settings.writable and not settings.fsync:
         mode += ", without fsync"
+    if settings.holding is not None:
+        mode = f"a node of {settings.holding.server}"
     if listening.workers > 1:
         mode += f", {listening.workers} workers"
     scheme = "https" if listening.tls else "http"

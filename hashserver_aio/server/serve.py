@@ -20,7 +20,7 @@ from .accepting import NOBODY, Acceptor
 from .activity import Activity
 from .app import create_app, refuse
 from .keys import ACTIVITY, BUFFERS
-from .listening import listening_sockets, port_of, refuse_strangers
+from .listening import listening_sockets, port_of, refuse_strangers, with_public_url
 from .running import MIN_REST_S, describe, running
 from .shared_numbers import SharedNumbers
 from .status_file import StatusFile
@@ -61,7 +61,7 @@ async def serve(settings: Settings, listening: Listening, announce: Callable[[st
             refuse(settings)  # before anything is opened, or made
             certificate = certificate_in(listening.tls)
             sockets = listening_sockets(listening)
-            settings = refuse_strangers(settings, sockets)
+            settings = refuse_strangers(with_public_url(settings, listening, sockets), sockets)
             app = create_app(settings)
             server = await started.enter_async_context(running(app, listening))
             acceptor = Acceptor(server, certificate, SharedNumbers(1, NOBODY), 0)

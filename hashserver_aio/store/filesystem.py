@@ -42,10 +42,19 @@ def is_network(path: Path) -> bool:
 def has_room(path: str, size: int) -> bool:
     """Tell whether `size` more bytes fit beside what is there; True where nobody can tell."""
     try:
-        status = os.statvfs(path)
+        return _available(path) >= size + ROOM_KEPT_BYTES
     except OSError:
         return True
-    return status.f_bavail * status.f_frsize >= size + ROOM_KEPT_BYTES
+
+
+def free_bytes(path: str | Path) -> int:
+    """Tell how many more bytes fit beside what is there. Raises: OSError."""
+    return max(0, _available(path) - ROOM_KEPT_BYTES)
+
+
+def _available(path: str | Path) -> int:
+    status = os.statvfs(path)
+    return status.f_bavail * status.f_frsize
 
 
 def sync_folder(path: str) -> None:

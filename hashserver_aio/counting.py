@@ -68,6 +68,10 @@ class Counts:
             self.row[HASHED_BYTES + at] += size
             self.row[HASHING_S + at] += taken_s
 
+    def add(self, column: int) -> None:
+        """Something happened once more; from the event loop's thread."""
+        self.row[column] += 1
+
     def audited(self, result: str) -> None:
         """An audit came to one of AUDIT_RESULTS; from the event loop's thread."""
         self.row[AUDITS + AUDIT_RESULTS.index(result)] += 1

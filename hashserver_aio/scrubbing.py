@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import logging
-import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +17,7 @@ from .catalogue import Catalogue
 from .errors import HashserverError
 from .inspecting import Findings, Inspection, Throttle, noted
 from .store import Store
+from .turns import turn
 from .verifying import Verifier
 
 log = logging.getLogger(__name__)
@@ -80,7 +78,7 @@ class Scrub:
         """Scrub until cancelled."""
         while True:
             try:
-                with _turn(self._directory) as is_ours:
+                with turn(self._directory) as is_ours:
                     while is_ours:
                         await self._pass()
             except Exception:  # the disk was unmounted, ..: it is to go on when that is over
@@ -112,18 +110,3 @@ class Scrub:
         passes = progress_of(self._catalogue).passes + 1
         with contextlib.suppress(HashserverError):  # then one is missing from the numbers
             await self._catalogue.keep_note(PASSES_NOTE, json.dumps([passes, time.time()]))
-
-
-@contextlib.contextmanager
-def _turn(directory: Path) -> Iterator[bool]:
-    """Hold the turn to scrub; False if another server has it. The lock dies with its process."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        is_ours = True
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            is_ours = False
-        yield is_ours
-    finally:
-        os.close(descriptor)

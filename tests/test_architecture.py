@@ -24,7 +24,7 @@ ROOMS: tuple[frozenset[str], ...] = (
     frozenset({"settings"}),
     frozenset({"store"}),
     frozenset({"catalogue"}),
-    frozenset({"pace"}),
+    frozenset({"pace", "turns"}),
     frozenset({"farmers"}),
     frozenset({"nodes"}),
     frozenset({"webroot"}),

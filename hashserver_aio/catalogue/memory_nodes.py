@@ -174,6 +174,12 @@ class MemoryNodes(MemoryRegister):
         if before is not None:
             self._change(before, before._replace(state=PlacementState.SURPLUS, due_ms=at_ms))
 
+    async def audit_at(self, checksum: Checksum, node: int, due_ms: int) -> None:
+        """Audit a placement at another time."""
+        before = self._one(checksum, node)
+        if before is not None:
+            self._change(before, before._replace(due_ms=due_ms))
+
     async def forget(self, checksum: Checksum, node: int) -> None:
         """Know nothing of a placement any more."""
         before = self._one(checksum, node)

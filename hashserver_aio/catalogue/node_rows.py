@@ -175,6 +175,12 @@ class SqliteNodes:
         """Give a page of placements that are due."""
         return await self._listing.read(partial(placement_rows.audits_due, now_ms=now_ms), [])
 
+    async def audit_at(self, checksum: Checksum, node: int, due_ms: int) -> None:
+        """Audit a placement at another time."""
+        await self._writer.write(
+            partial(placement_rows.audit_at, checksum=checksum, node=node, due_ms=due_ms)
+        )
+
     async def judge(self, verdict: Verdict) -> None:
         """Note how an audit went."""
         await self._writer.write(partial(placement_rows.judge, verdict=verdict))

@@ -267,6 +267,9 @@ class Nodes(Protocol):
     async def audits_due(self, now_ms: int) -> list[Placement]:
         """Give a PAGE of placements that are due, the longest due first; SURPLUS ones too."""
 
+    async def audit_at(self, checksum: Checksum, node: int, due_ms: int) -> None:
+        """Audit a placement at another time; one that is SURPLUS is then removed."""
+
     async def judge(self, verdict: Verdict) -> None:
         """Note how an audit went, in the row of its placement and in its node's.
 

@@ -187,6 +187,13 @@ def make_surplus(connection: sqlite3.Connection, checksum: Checksum, node: int, 
         _change(connection, before, before._replace(state=PlacementState.SURPLUS, due_ms=at_ms))
 
 
+def audit_at(connection: sqlite3.Connection, checksum: Checksum, node: int, due_ms: int) -> None:
+    """Audit a placement at another time."""
+    before = _one(connection, checksum, node)
+    if before is not None:
+        _change(connection, before, before._replace(due_ms=due_ms))
+
+
 def forget(connection: sqlite3.Connection, checksum: Checksum, node: int) -> None:
     """Know nothing of a placement any more."""
     before = _one(connection, checksum, node)

@@ -1,0 +1,85 @@
+"""Keeping: as long as a server runs, buffers are placed, audited and placed again.
+
+Of all processes and servers of a directory one at a time does it; when it ends, another one goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+from ..buffers import Buffers
+from ..catalogue.nodes import Placed, Placement
+from ..manifests import Manifests
+from ..turns import turn
+from . import auditing, placing
+from .auditing import Auditing
+from .crew import Crew
+from .links import Links
+from .nodes_now import NodesNow
+from .placing import Placing
+from .timing import Timing
+
+log = logging.getLogger(__name__)
+
+TURN_WAIT_S = 5.0
+"""How soon another process goes on after the one that had the turn has ended, or failed."""
+
+REST_S = 1.0
+MIN_REST_S = 0.05
+"""What lies between two looks at what is due, where nothing was; less where audits are frequent."""
+
+
+class Keeper:
+    """Looks after the buffers on nodes, of one server."""
+
+    def __init__(
+        self, buffers: Buffers, manifests: Manifests, links: Links, timing: Timing, lock: Path
+    ) -> None:
+        """`lock`: a file that stands for the turn, of all processes that share these nodes."""
+        self._rows = buffers.catalogue.nodes
+        self._timing = timing
+        self._lock = lock
+        self._now = NodesNow(timing.online_ms)
+        self._placing = Placing(buffers, manifests, links, self._now, timing)
+        algorithm = buffers.store.format.algorithm
+        self._auditing = Auditing(self._rows, algorithm, links, self._now, timing)
+
+    async def run(self) -> None:
+        """Keep until cancelled."""
+        while True:
+            try:
+                with turn(self._lock) as is_ours:
+                    if is_ours:
+                        await asyncio.gather(self._place(), self._audit())
+            except Exception:  # the disk was unmounted, ..: it is to go on when that is over
+                log.exception("nodes can't be looked after now")
+            await asyncio.sleep(TURN_WAIT_S)
+
+    async def _place(self) -> None:
+        crew = Crew(self._placing.look_after, lambda placed: placed.checksum, placing.AT_ONCE)
+        await crew.run(self._to_place, self._rest_s)
+
+    async def _audit(self) -> None:
+        crew = Crew(self._auditing.look_after, lambda each: (each.checksum, each.node), auditing.AT_ONCE)
+        await crew.run(self._to_audit, self._rest_s)
+
+    @property
+    def _rest_s(self) -> float:
+        return max(MIN_REST_S, min(REST_S, self._timing.rules.audit_interval_s / 50))
+
+    async def _to_place(self) -> list[Placed]:
+        replicas, now_ms = self._timing.rules.replicas, self._timing.now_ms
+        if replicas:
+            await self._rows.want_arrivals(replicas, now_ms)
+        due = await self._rows.due(now_ms)
+        if due:
+            self._now.renew(await self._rows.all())
+        return due
+
+    async def _to_audit(self) -> list[Placement]:
+        due = await self._rows.audits_due(self._timing.now_ms)
+        if due:
+            self._now.renew(await self._rows.all())
+        return due

@@ -1,0 +1,53 @@
+"""When what is next due, and what was done: what placing and auditing share."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+
+from ..nodes.record import next_audit_s
+from ..settings import NodeRules
+
+RETRIES_AN_INTERVAL = 48
+MAX_RETRY_S = 300.0
+MIN_RETRY_S = 0.25
+"""What could not be placed is tried again after a part of the interval of audits."""
+
+
+class Timing:
+    """Tells times by the rules of a server; `clock` tells the seconds since 1970."""
+
+    def __init__(
+        self,
+        rules: NodeRules,
+        *,
+        clock: Callable[[], float] = time.time,
+        pushed: Callable[[], object] = lambda: None,
+        audited: Callable[[str], object] = lambda result: None,
+    ) -> None:
+        """`pushed` and `audited` are told of each push, and of how each audit went."""
+        self.rules = rules
+        self._clock = clock
+        self.pushed = pushed
+        self.audited = audited
+
+    @property
+    def now_ms(self) -> int:
+        """The milliseconds since 1970."""
+        return int(self._clock() * 1000)
+
+    @property
+    def online_ms(self) -> int:
+        """For how long a sign of life is one."""
+        return int(self.rules.online_s * 1000)
+
+    @property
+    def retry_ms(self) -> int:
+        """After how long something that could not be done is tried again."""
+        retry_s = self.rules.audit_interval_s / RETRIES_AN_INTERVAL
+        return int(min(MAX_RETRY_S, max(MIN_RETRY_S, retry_s)) * 1000)
+
+    def next_audit_ms(self, record: float, strikes: int) -> int:
+        """After how long a placement is audited again."""
+        return int(next_audit_s(self.rules.audit_interval_s, record, strikes, random.random()) * 1000)

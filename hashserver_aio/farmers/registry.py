@@ -6,6 +6,7 @@ then what it says. So nobody without a node's key spends what the node may ask.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -56,6 +57,10 @@ class Registry:
         burst = max(rules.calls_per_s * BURST_S, REGISTERING_COSTS)
         self._clients = Pace(rules.calls_per_s, burst, ticks)
         self._farmers = Pace(FARMER_PER_S, FARMER_BURST, ticks)
+        self._turn = asyncio.Lock()
+        self._counting = asyncio.Lock()
+        self._begun = 0
+        self._totals: FarmerTotals | None = None
 
     # -- what nodes say; each raises TooManyRequests, BadAddress, NotSigned, StoreFailed, Busy -----------
 
@@ -63,9 +68,7 @@ class Registry:
         """Take a node in. Raises: AlreadyRegistered, LimitReached."""
         address = self._authenticate(call, REGISTERING_COSTS)
         payout_address = address if payout_address is None else parse_address(payout_address)
-        is_known = (
-            self._rows.get(address) is not None
-        )  # at no cost, as it is asked at every start of a client
+        is_known = self._rows.get(address) is not None  # at no cost: clients ask at every start
         if is_known or not await self._rows.add(address, payout_address, self._now_ms()):
             raise AlreadyRegistered()
         return _known(self._rows.get(address))
@@ -108,12 +111,19 @@ class Registry:
         """List who is online, the highest first, some at a time; see `Nodes.online`."""
         since_ms, after = self._online_since_ms(), START
         while page := await self._rows.online(since_ms, after):
+            async with self._turn:  # of all listings one page in a round of the loop, and others in between
+                await asyncio.sleep(0)
             yield page
             after = (page[-1].height, page[-1].seq)
 
     async def totals(self) -> FarmerTotals:
-        """Count who is online."""
-        return await self._rows.totals(self._online_since_ms())
+        """Count who is online. Counts take long: all who wait for one to end share the next."""
+        asked = self._begun
+        async with self._counting:
+            if self._begun == asked or self._totals is None:
+                self._begun, self._totals = self._begun + 1, None
+                self._totals = await self._rows.totals(self._online_since_ms())
+            return self._totals
 
     def last_seen_s(self, node: Farmer) -> int:
         """Tell for how many seconds a node has not been seen."""

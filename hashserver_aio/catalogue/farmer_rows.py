@@ -20,7 +20,7 @@ SELECT ?, ?, ?, ?, 0, 0 WHERE NOT EXISTS (SELECT 1 FROM farmers WHERE address = 
 """
 _SEE = """
 UPDATE farmers SET online_ms = online_ms + min(max(? - last_seen_ms, 0), ?),
-    last_seen_ms = max(last_seen_ms, ?), height = ifnull(?, height)
+    last_seen_ms = ?, height = ifnull(?, height)
 WHERE address = ?
 """
 _SUBMIT = "INSERT OR IGNORE INTO submissions (node, block, response, added_ms) VALUES (?, ?, ?, ?)"

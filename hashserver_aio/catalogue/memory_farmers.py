@@ -40,7 +40,7 @@ class MemoryFarmers:
         self._keep(
             node._replace(
                 online_ms=node.online_ms + min(max(seen.at_ms - node.last_seen_ms, 0), seen.online_ms),
-                last_seen_ms=max(node.last_seen_ms, seen.at_ms),
+                last_seen_ms=seen.at_ms,
                 height=node.height if seen.height is None else seen.height,
             )
         )

@@ -217,10 +217,12 @@ def test_never_a_failure(
     [
         ((), "would forget its nodes"),
         (("--writable", "--catalogue", "memory:"), "would forget its nodes"),
+        (("--writable", "--max-ping", "900"), "would have nodes go offline"),
+        (("--writable", "--online-minutes", "0.5"), "the 30 seconds of --online-minutes"),
     ],
 )
 def test_refused_start(directory: Path, options: tuple[str, ...], says: str) -> None:
-    """A registry that would forget its nodes, or have one for each worker, is none."""
+    """A registry that would forget its nodes, have one for each worker, or lose sight of them, is none."""
     assert says in refused("--dir", str(directory), "--node-registry", *options)
 
 

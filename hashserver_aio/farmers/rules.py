@@ -25,6 +25,12 @@ def refuse(settings: Settings) -> None:
         raise CannotStart(
             "--node-registry would forget its nodes; let it keep them: --writable, or --catalogue sqlite:PATH"
         )
+    max_ping_s, online_s = settings.farmers.max_ping_s, settings.farmers.online_s
+    if max_ping_s >= online_s:
+        raise CannotStart(
+            f"--max-ping {max_ping_s:g} would have nodes go offline however often they ping; take less than "
+            f"the {online_s:g} seconds of --online-minutes"
+        )
     try:
         hashlib.new("ripemd160")
     except ValueError:

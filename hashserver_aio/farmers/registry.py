@@ -111,7 +111,7 @@ class Registry:
     # -- what anybody may know; each raises StoreFailed --------------------------------------------------
 
     async def online(self) -> AsyncIterator[list[Farmer]]:
-        """List who is online, the highest first, some at a time; see `Nodes.online`."""
+        """List who is online, the highest first, some at a time; see `Farmers.online`."""
         since_ms, after = self._online_since_ms(), START
         while page := await self._rows.online(since_ms, after):
             async with self._turn:  # of all listings one page in a round of the loop, and others in between

@@ -12,6 +12,7 @@ import time
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
+from aiohttp.http_exceptions import HttpProcessingError
 
 ACCESS = "hashserver_aio.access"
 
@@ -23,8 +24,22 @@ def configure(level: str, *, as_json: bool) -> None:
     handler = logging.StreamHandler()
     text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     handler.setFormatter(JsonFormatter() if as_json else text)
+    handler.addFilter(_without_headers)
     logging.getLogger(ACCESS).setLevel(logging.INFO)  # it is asked for, or not there at all
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+
+
+def _without_headers(record: logging.LogRecord) -> bool:
+    """Of a request that is no HTTP say so, for who asks for so much; aiohttp would quote the line, as an
+    error.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    if not isinstance(error, HttpProcessingError):
+        return True
+    record.exc_info = record.exc_text = None
+    record.msg, record.args = f"{record.getMessage()}: {type(error).__name__}", ()
+    record.levelno, record.levelname = logging.INFO, "INFO"
+    return logging.getLogger(record.name).isEnabledFor(logging.INFO)
 
 
 def announce(line: str) -> None:

@@ -11,7 +11,7 @@ from hashserver_aio.catalogue.memory_nodes import MemoryNodes
 from hashserver_aio.catalogue.nodes import Announcement, Node, Placement, PlacementState
 from hashserver_aio.checksums import Algorithm, Checksum
 from hashserver_aio.errors import BadAnswer, NodeLate, NodeRefused, ServerUnreachable
-from hashserver_aio.fleet.auditing import Auditing
+from hashserver_aio.fleet.auditing import AT_ONCE_A_NODE, SOON_MS, Auditing
 from hashserver_aio.fleet.links import Links
 from hashserver_aio.fleet.nodes_now import NodesNow
 from hashserver_aio.fleet.timing import Timing
@@ -166,6 +166,7 @@ async def test_silence_is_not_waited_for_again(scene: Scene) -> None:
     scene.told.says[scene.keys[0]] = NodeLate("it sleeps")
     await scene.audit()
     asked, record = len(scene.told.asked), scene.node().record
+    await scene.rows.audit_at(EMPTY, scene.node().seq, scene.timing.now_ms)
     await scene.auditing.look_after(scene.placement())
     assert len(scene.told.asked) == asked and scene.node().record == record
     assert scene.placement().strikes == 2
@@ -203,9 +204,60 @@ async def test_removing(scene: Scene) -> None:
     assert [each.node for each in scene.rows.placements(EMPTY)] == [scene.node(1).seq]
 
 
-async def test_not_wanted_any_more(scene: Scene) -> None:
-    """What nobody wants on nodes any more is audited no more."""
-    await scene.rows.unwant(EMPTY, scene.timing.now_ms)
-    before = scene.placement()
-    await scene.auditing.look_after(before._replace(state=PlacementState.GOOD))
+async def test_placed_again_meanwhile(scene: Scene) -> None:
+    """What was surplus when it was seen, and counts by now, is not removed."""
+    seq = scene.node().seq
+    await scene.rows.make_surplus(EMPTY, seq, scene.timing.now_ms)
+    seen = scene.placement()
+    await scene.rows.place(EMPTY, seq, scene.timing.now_ms, scene.timing.now_ms + 1000)
+    scene.now.renew(await scene.rows.all())
+    await scene.auditing.look_after(seen)
+    assert scene.told.asked == [] and scene.placement().state is PlacementState.GOOD
+
+
+@pytest.mark.parametrize("failure", [NodeLate("it sleeps"), ServerUnreachable("it is off")])
+async def test_just_awake(scene: Scene, failure: Exception) -> None:
+    """A server that was not there to hear nodes blames none for silence, but for what it does answer."""
+    scene.auditing._is_awake = lambda: False
+    scene.told.says[scene.keys[0]] = failure
+    await scene.audit()
+    assert (scene.node().failed, scene.placement().strikes) == (0, 0)
+    assert scene.placement().due_ms > scene.timing.now_ms
+    await scene.rows.place(EMPTY, scene.node().seq, scene.timing.now_ms, scene.timing.now_ms)
+    scene.auditing._failing.clear()
+    scene.told.says[scene.keys[0]] = b"no answer"
+    await scene.audit()
+    assert scene.placement().state is PlacementState.DEAD
+
+
+async def test_busy_node(scene: Scene) -> None:
+    """Who has as many questions as it may have holds up nobody: what else is due comes a little later."""
+    turns = scene.auditing._turns[scene.node().seq]
+    for _ in range(AT_ONCE_A_NODE):
+        await turns.acquire()
+    await scene.audit()
     assert scene.told.asked == [] and scene.node().failed == 0
+    assert 0 < scene.placement().due_ms - scene.timing.now_ms <= 2 * SOON_MS
+    turns.release()
+    await scene.audit()
+    assert scene.node().passed == 1
+
+
+async def test_nothing_to_check_by(scene: Scene) -> None:
+    """What can't be audited yet, as no root is known, does not stay due."""
+    await scene.rows.unwant(EMPTY, scene.timing.now_ms)
+    await scene.rows.want(EMPTY, 0, 2, scene.timing.now_ms)
+    await scene.rows.place(EMPTY, scene.node().seq, scene.timing.now_ms, scene.timing.now_ms)
+    await scene.audit()
+    assert scene.placement().due_ms > scene.timing.now_ms and scene.told.asked == []
+
+
+async def test_not_wanted_any_more(scene: Scene) -> None:
+    """What nobody wants on nodes any more is removed, whatever it was when it was seen."""
+    seen = scene.placement()
+    scene.now.renew(await scene.rows.all())
+    await scene.rows.unwant(EMPTY, scene.timing.now_ms)
+    await scene.auditing.look_after(seen)
+    assert len(scene.told.asked) == 1 and len(scene.rows.placements(EMPTY)) == 1
+    await scene.auditing.look_after(seen)
+    assert len(scene.told.asked) == 1 and scene.node().failed == 0

@@ -65,6 +65,30 @@ async def test_crew(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.timeout(20)
+async def test_crew_rests(caplog: pytest.LogCaptureFixture) -> None:
+    """What fails, and so is due still, is not done over and over at once."""
+
+    async def find() -> list[str]:
+        looks.append("bad")
+        return ["bad"]
+
+    async def work(name: str) -> None:
+        works.append(name)
+        raise OSError("the disk is full")
+
+    looks: list[str] = []
+    works: list[str] = []
+    running = asyncio.create_task(Crew(work, str, 2).run(find, 0.001))
+    with caplog.at_level(logging.ERROR):
+        while len(looks) < 50:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert works == ["bad"] and caplog.text.count("the disk is full") == 1
+
+
+@pytest.mark.timeout(20)
 async def test_crew_ends_with_its_source() -> None:
     """Where it can't be told what is due, nothing is left under way, and it says why."""
 

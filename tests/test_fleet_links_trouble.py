@@ -198,10 +198,15 @@ async def test_another_part(status: int, told: str, length: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "failure"), [(404, Failure.MISSING), (401, Failure.REFUSED), (500, Failure.REFUSED)]
+    ("status", "failure"),
+    [
+        (404, Failure.MISSING),
+        (500, Failure.REFUSED),
+        *((status, Failure.LATE) for status in (401, 429, 503)),
+    ],
 )
 async def test_refusals(status: int, failure: Failure) -> None:
-    """A node that does not have a buffer is told from one that refuses otherwise."""
+    """A node that does not have a buffer is told from one that refuses it, and from one that can't now."""
     async with linked(PAIR, node(instead=telling(status, message="no"))) as (_, [link]):
         for ask in ASKED:
             with pytest.raises(NodeRefused) as refused:

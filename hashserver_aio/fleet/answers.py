@@ -24,6 +24,10 @@ MAX_WORDS_BYTES = 4096
 
 MAX_SHOWN = 200
 
+NOT_NOW = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+"""What a node answers whose clock is wrong, or that was just started, or has too much to do: it may go better
+later, and says nothing of the buffer."""
+
 BROKEN = (aiohttp.ClientError, OSError)
 
 _HEX = re.compile(r"([0-9a-f]{64}|[0-9a-f]{128})")
@@ -34,6 +38,8 @@ def failure_of(error: ServerTrouble) -> Failure:
     if isinstance(error, NodeLate):
         return Failure.LATE
     if isinstance(error, NodeRefused):
+        if error.status in NOT_NOW:
+            return Failure.LATE
         return Failure.MISSING if error.status == HTTPStatus.NOT_FOUND else Failure.REFUSED
     return Failure.UNREACHABLE if isinstance(error, ServerUnreachable) else Failure.WRONG
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ..catalogue.nodes import Node, Nodes, Placed, Placement, PlacementState, Verdict
@@ -27,6 +28,12 @@ AT_ONCE = 16
 AT_ONCE_A_NODE = 4
 """Audits under way: an answer is half a megabyte, and a slow node is not to be asked by all of them."""
 
+SOON_MS = 1000
+"""How soon is looked at again what finds all of its node's turns taken: to wait would hold up all others."""
+
+SUSPECT_AT = 2
+"""So many strikes are more than one silence: what could be there in part is asked for more of its leaves."""
+
 PASSED = "passed"
 
 SILENCE = frozenset({Failure.LATE, Failure.UNREACHABLE})
@@ -44,38 +51,69 @@ class Auditing:
     """Audits the placements that are due."""
 
     def __init__(
-        self, rows: Nodes, algorithm: Algorithm, links: Links, now: NodesNow, timing: Timing
+        self,
+        rows: Nodes,
+        algorithm: Algorithm,
+        links: Links,
+        now: NodesNow,
+        timing: Timing,
+        is_awake: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`is_awake`: whether nodes had the time to be heard; else nobody is blamed for silence."""
         self._rows = rows
         self._algorithm = algorithm
         self._links = links
         self._now = now
         self._timing = timing
+        self._is_awake = is_awake
         self._turns = defaultdict[int, asyncio.Semaphore](lambda: asyncio.Semaphore(AT_ONCE_A_NODE))
         self._failing: dict[int, _Failing] = {}
 
-    async def look_after(self, placement: Placement) -> None:
+    async def look_after(self, seen: Placement) -> None:
         """Audit a placement, or have its node remove it, if that is due. Raises: StoreFailed, Busy."""
-        node = self._now.get(placement.node)
-        if node is None:  # it registered a moment ago
-            return
-        if placement.state is PlacementState.SURPLUS:
-            await self._remove(placement, node)
+        placement = self._current(seen)
+        node = self._now.get(seen.node)
+        if placement is None or placement.due_ms > self._timing.now_ms:  # something changed meanwhile
             return
         placed = self._rows.placed(placement.checksum)
-        if placed is None or placed.root is None:  # somebody wants it no more
+        root = None if placed is None else placed.root
+        is_surplus = placement.state is PlacementState.SURPLUS
+        if node is None or self._turns[node.seq].locked() or (root is None and not is_surplus):
+            await self._put_off(placement, SOON_MS)
             return
         async with self._turns[node.seq]:
-            failure = self._inferred(node)
-            is_asked = failure is None
-            if is_asked:
-                failure = await self._ask(placed, placed.root, node, is_again=bool(placement.strikes))
-        now_ms = self._timing.now_ms
-        if failure is Failure.UNREACHABLE and not self._now.is_any_online(now_ms):
-            log.warning("no node is online: this server may be cut off, so nobody is blamed")
-            await self._rows.audit_at(placement.checksum, node.seq, now_ms + self._timing.retry_ms)
+            if is_surplus:
+                await self._remove(placement, node)
+            elif placed is not None and root is not None:
+                await self._audit(placed, root, placement, node)
+
+    def _current(self, seen: Placement) -> Placement | None:
+        """Tell what a placement is now: what is surplus when it was seen may be one that counts by now."""
+        found = self._rows.placements(seen.checksum)
+        return next((each for each in found if each.node == seen.node), None)
+
+    async def _put_off(self, placement: Placement, by_ms: int) -> None:
+        at_ms = self._timing.again_at_ms(by_ms)
+        await self._rows.audit_at(placement.checksum, placement.node, at_ms)
+
+    async def _audit(self, placed: Placed, root: bytes, placement: Placement, node: Node) -> None:
+        failure = self._inferred(node)
+        is_asked = failure is None
+        if is_asked:
+            failure = await self._ask(placed, root, node, is_again=placement.strikes >= SUSPECT_AT)
+        if failure in SILENCE and not self._may_blame(failure):
+            await self._put_off(placement, self._timing.retry_ms)
             return
         await self._judge(placement, node, failure, is_asked=is_asked)
+
+    def _may_blame(self, failure: Failure | None) -> bool:
+        """Tell whether it is the node's fault that nothing was heard of it, as far as anybody knows."""
+        if not self._is_awake():
+            return False
+        if failure is Failure.UNREACHABLE and not self._now.is_any_online(self._timing.now_ms):
+            log.warning("no node is online: this server may be cut off, so nobody is blamed")
+            return False
+        return True
 
     # -- asking ------------------------------------------------------------------------------------------
 
@@ -93,7 +131,8 @@ class Auditing:
         """
         leaves = LEAVES_AGAIN if is_again else LEAVES
         challenge = make_challenge(placed.checksum, placed.size, leaves)
-        deadline_s = self._timing.rules.audit_deadline_s
+        # More leaves take longer: who has a slow line could never be good again.
+        deadline_s = self._timing.rules.audit_deadline_s * max(1, len(challenge.leaves) / LEAVES)
         try:
             answer = await self._links.to(node.key, node.url).prove(challenge, deadline_s)
         except ServerTrouble as error:
@@ -112,8 +151,7 @@ class Auditing:
             await self._links.to(node.key, node.url).remove(placement.checksum)
         except HashserverError as error:
             log.info("node %s can't be told to remove a buffer: %s", node.key.hex()[:8], error)
-            due_ms = self._timing.now_ms + self._timing.retry_ms
-            await self._rows.audit_at(placement.checksum, node.seq, due_ms)
+            await self._put_off(placement, self._timing.retry_ms)
         else:
             await self._rows.forget(placement.checksum, placement.node)
 

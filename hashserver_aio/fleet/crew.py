@@ -9,6 +9,9 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
+FAILED_REST_S = 5.0
+"""What fails is due still: it keeps its place for so long, so that nobody does it over and over at once."""
+
 log = logging.getLogger(__name__)
 
 
@@ -44,10 +47,12 @@ class Crew(Generic[T]):
             await asyncio.sleep(0)  # so that those that ended are off the list
         name = self._name(work)
         if name not in self._tasks:
-            self._tasks[name] = task = asyncio.create_task(self._work(work))
-            task.add_done_callback(lambda ended: self._ended(name, ended))
+            self._tasks[name] = task = asyncio.create_task(self._do(work))
+            task.add_done_callback(lambda ended: self._tasks.pop(name))
 
-    def _ended(self, name: Hashable, task: asyncio.Task[None]) -> None:
-        del self._tasks[name]
-        if not task.cancelled() and (error := task.exception()) is not None:
+    async def _do(self, work: T) -> None:
+        try:
+            await self._work(work)
+        except Exception as error:  # of one work: the others go on
             log.error("nodes: %s: %s", type(error).__name__, error)
+            await asyncio.sleep(FAILED_REST_S)

@@ -20,6 +20,7 @@ from .links import Links
 from .nodes_now import NodesNow
 from .placing import Placing
 from .timing import Timing
+from .waking import Wakefulness
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,9 @@ class Keeper:
         self._now = NodesNow(timing.online_ms)
         self._placing = Placing(buffers, manifests, links, self._now, timing)
         algorithm = buffers.store.format.algorithm
-        self._auditing = Auditing(self._rows, algorithm, links, self._now, timing)
+        self._waking = Wakefulness(timing.rules.online_s)
+        is_awake = self._waking.is_awake
+        self._auditing = Auditing(self._rows, algorithm, links, self._now, timing, is_awake)
 
     async def run(self) -> None:
         """Keep until cancelled."""
@@ -52,10 +55,16 @@ class Keeper:
             try:
                 with turn(self._lock) as is_ours:
                     if is_ours:
-                        await asyncio.gather(self._place(), self._audit())
+                        await self._keep()
             except Exception:  # the disk was unmounted, ..: it is to go on when that is over
                 log.exception("nodes can't be looked after now")
             await asyncio.sleep(TURN_WAIT_S)
+
+    async def _keep(self) -> None:
+        """Do all of it, until one part fails: then the others end, too, before the turn does."""
+        async with asyncio.TaskGroup() as group:
+            for part in (self._place(), self._audit(), self._waking.beat()):
+                group.create_task(part)
 
     async def _place(self) -> None:
         crew = Crew(self._placing.look_after, lambda placed: placed.checksum, placing.AT_ONCE)

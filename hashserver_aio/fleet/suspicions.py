@@ -34,8 +34,12 @@ class Suspicions:
             task.add_done_callback(self._tasks.discard)
 
     async def _audit(self, checksum: Checksum, node: int) -> None:
+        now_ms = self._timing.now_ms
         try:
-            await self._rows.audit_at(checksum, node, self._timing.now_ms)
+            found = [each for each in self._rows.placements(checksum) if each.node == node]
+            # What failed an audit is audited soon anyway: else whoever asks often would have it given up.
+            if any(each.due_ms > now_ms and not each.strikes for each in found):
+                await self._rows.audit_at(checksum, node, now_ms)
         except HashserverError as error:
             log.warning("%s", error)
 

@@ -14,6 +14,10 @@ MAX_RETRY_S = 300.0
 MIN_RETRY_S = 0.25
 """What could not be placed is tried again after a part of the interval of audits."""
 
+RETRIES_PER_S = 50
+"""However much waits: a million buffers that lack a node would else be looked at, and noted, all the time. A
+node that comes gets so many a second of them."""
+
 
 class Timing:
     """Tells times by the rules of a server; `clock` tells the seconds since 1970."""
@@ -23,12 +27,15 @@ class Timing:
         rules: NodeRules,
         *,
         clock: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = time.monotonic,
         pushed: Callable[[], object] = lambda: None,
         audited: Callable[[str], object] = lambda result: None,
     ) -> None:
         """`pushed` and `audited` are told of each push, and of how each audit went."""
         self.rules = rules
         self._clock = clock
+        self._ticks = ticks
+        self._last_s: dict[int, float] = {}
         self.pushed = pushed
         self.audited = audited
 
@@ -47,6 +54,13 @@ class Timing:
         """After how long something that could not be done is tried again."""
         retry_s = self.rules.audit_interval_s / RETRIES_AN_INTERVAL
         return int(min(MAX_RETRY_S, max(MIN_RETRY_S, retry_s)) * 1000)
+
+    def again_at_ms(self, after_ms: int) -> int:
+        """Tell when to try something again, after so long; later, if much is to be tried by then."""
+        now_s = self._ticks()
+        at_s = max(now_s + after_ms / 1000, self._last_s.get(after_ms, 0.0) + 1 / RETRIES_PER_S)
+        self._last_s[after_ms] = at_s
+        return self.now_ms + int((at_s - now_s) * 1000)
 
     def next_audit_ms(self, record: float, strikes: int) -> int:
         """After how long a placement is audited again."""

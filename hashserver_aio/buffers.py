@@ -40,6 +40,9 @@ class Replicas(Protocol):
         `seekable` only if it can't be. Raises: Busy.
         """
 
+    def named(self, sha256: str) -> Checksum | None:
+        """Find the buffer of a SHA-256 that could be brought back. Raises: StoreFailed."""
+
     async def give_up(self, checksum: Checksum) -> bool:
         """Never bring a buffer back any more; False if there is none. Raises: Busy, StoreFailed."""
 
@@ -180,11 +183,12 @@ class Buffers:
     def named(self, sha256: str) -> Checksum | None:
         """Find what the store calls the buffer of a SHA-256 (lower case); None where none is catalogued.
 
-        Raises: StoreFailed.
+        One that was found to be lost is not catalogued any more, and may come back. Raises: StoreFailed.
         """
         if self.store.format.algorithm is Algorithm.SHA_256:
             return Checksum(sha256)
-        return self.catalogue.named(bytes.fromhex(sha256))
+        found = self.catalogue.named(bytes.fromhex(sha256))
+        return found if found or self.replicas is None else self.replicas.named(sha256)
 
     async def is_good(self, checksum: Checksum) -> bool:
         """Tell whether a buffer could be served now, without waiting for it."""

@@ -148,7 +148,7 @@ def fill(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         names = [number.to_bytes(32, "big") for number in range(10, 10 + MANY)]
         due = [(each, number % 1000 if number % 2 else None) for number, each in enumerate(names)]
-        connection.executemany("INSERT INTO placed VALUES (?, 5, NULL, 1, ?, 1, 1)", due)
+        connection.executemany("INSERT INTO placed VALUES (?, 5, NULL, 1, ?, 1, 1, NULL)", due)
         rows = [(each, number % 1000) for number, each in enumerate(names)]
         connection.executemany("INSERT INTO placements VALUES (?, 1, 'good', 5, 0, 1, 1, ?)", rows)
         connection.execute("UPDATE nodes SET good = good + ?, used = used + ?", (MANY, 5 * MANY))

@@ -78,6 +78,10 @@ class MemoryNodes(MemoryRegister):
         """Tell what is to be on nodes of a buffer."""
         return self._placed.get(checksum)
 
+    def named(self, sha256: bytes) -> Checksum | None:
+        """Find the buffer that is to be on nodes and has this SHA-256; it looks at each."""
+        return next((each.checksum for each in self._placed.values() if each.sha256 == sha256), None)
+
     def placements(self, checksum: Checksum) -> list[Placement]:
         """Tell where a buffer is."""
         return sorted(self._placements.get(checksum, {}).values())
@@ -121,11 +125,11 @@ class MemoryNodes(MemoryRegister):
         if before is not None and before.turn == seen.turn:
             self._set(before, before._replace(due_ms=due_ms))
 
-    async def keep_root(self, checksum: Checksum, root: bytes) -> None:
-        """Keep what a buffer is checked by."""
+    async def keep_root(self, checksum: Checksum, root: bytes, sha256: bytes | None = None) -> None:
+        """Keep what a buffer is checked by, and called."""
         before = self._placed.get(checksum)
         if before is not None:
-            self._set(before, before._replace(root=root))
+            self._set(before, before._replace(root=root, sha256=sha256 or before.sha256))
 
     def _be_due(self, checksum: Checksum, at_ms: int) -> None:
         before = self._placed.get(checksum)
@@ -185,7 +189,7 @@ class MemoryNodes(MemoryRegister):
         before = self._one(checksum, node)
         if before is not None:
             self._change(before, None)
-            if before.state is PlacementState.GOOD:
+            if before.state is PlacementState.GOOD or checksum in self._lacking:
                 self._be_due(checksum, 0)
 
     def _one(self, checksum: Checksum, node: int) -> Placement | None:

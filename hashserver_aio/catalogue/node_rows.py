@@ -115,6 +115,10 @@ class SqliteNodes:
         """Tell what is to be on nodes of a buffer."""
         return self._read(partial(placement_rows.placed, checksum=checksum), None)
 
+    def named(self, sha256: bytes) -> Checksum | None:
+        """Find the buffer that is to be on nodes and has this SHA-256."""
+        return self._read(partial(placement_rows.named, sha256=sha256), None)
+
     def placements(self, checksum: Checksum) -> list[Placement]:
         """Tell where a buffer is."""
         return self._read(partial(placement_rows.placements, checksum=checksum), [])
@@ -145,9 +149,11 @@ class SqliteNodes:
         """Look at a buffer again at a time, unless something made it due since it was seen."""
         await self._writer.write(partial(placement_rows.settle, seen=seen, due_ms=due_ms))
 
-    async def keep_root(self, checksum: Checksum, root: bytes) -> None:
-        """Keep what a buffer is checked by."""
-        await self._writer.write(partial(placement_rows.keep_root, checksum=checksum, root=root))
+    async def keep_root(self, checksum: Checksum, root: bytes, sha256: bytes | None = None) -> None:
+        """Keep what a buffer is checked by, and called."""
+        await self._writer.write(
+            partial(placement_rows.keep_root, checksum=checksum, root=root, sha256=sha256)
+        )
 
     async def place(self, checksum: Checksum, node: int, at_ms: int, due_ms: int) -> None:
         """Note that a node has a buffer."""

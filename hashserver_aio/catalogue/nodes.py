@@ -82,9 +82,9 @@ class Announcement(NamedTuple):
 class Placed(NamedTuple):
     """A buffer that is to have `replicas` on nodes.
 
-    `size` in plain bytes. `root`: of the tree over its leaves, by the store's algorithm; None until it is
-    first pushed. `due_ms`: when to look whether it has them; None while it has. `turn`: another number
-    whenever something made it due.
+    `size` in plain bytes. `root`: of the tree over its leaves, by the store's algorithm; it and `sha256` are
+    None until it is first pushed. `due_ms`: when to look whether it has them; None while it has. `turn`:
+    another number whenever something made it due.
     """
 
     checksum: Checksum
@@ -93,6 +93,7 @@ class Placed(NamedTuple):
     replicas: int
     due_ms: int | None
     turn: int = 0
+    sha256: bytes | None = None
 
 
 class PlacementState(StrEnum):
@@ -212,6 +213,9 @@ class Nodes(Protocol):
     def placed(self, checksum: Checksum) -> Placed | None:
         """Tell what is to be on nodes of a buffer; at once. None if nothing is."""
 
+    def named(self, sha256: bytes) -> Checksum | None:
+        """Find the buffer that is to be on nodes and has this SHA-256, if that was kept; at once."""
+
     def placements(self, checksum: Checksum) -> list[Placement]:
         """Tell where a buffer is; at once. By node."""
 
@@ -240,8 +244,8 @@ class Nodes(Protocol):
         Nothing, if something did since it was `seen`: it has another `turn` then.
         """
 
-    async def keep_root(self, checksum: Checksum, root: bytes) -> None:
-        """Keep what a buffer is checked by; nothing, if it is not to be placed any more."""
+    async def keep_root(self, checksum: Checksum, root: bytes, sha256: bytes | None = None) -> None:
+        """Keep what a buffer is checked by, and called; nothing, if it is not to be placed any more."""
 
     async def place(self, checksum: Checksum, node: int, at_ms: int, due_ms: int) -> None:
         """Note that a node has a buffer: a GOOD placement, audited at `at_ms`, due at `due_ms`, whatever was.
@@ -256,7 +260,7 @@ class Nodes(Protocol):
     async def forget(self, checksum: Checksum, node: int) -> None:
         """Know nothing of a placement any more: the node does not have the buffer.
 
-        If it was GOOD, its buffer is due at once.
+        If it was GOOD, or its buffer lacks some, that is due at once.
         """
 
     async def take_for_full(self, node: int, record: float, until_ms: int) -> None:

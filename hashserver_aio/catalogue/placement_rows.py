@@ -27,6 +27,7 @@ _PLACED = ", ".join(Placed._fields)
 _PLACEMENT = ", ".join(Placement._fields)
 
 _GET_PLACED = f"SELECT {_PLACED} FROM placed WHERE checksum = ?"
+_NAMED = "SELECT checksum FROM placed WHERE sha256 = ?"
 _GET_PLACEMENT = f"SELECT {_PLACEMENT} FROM placements WHERE checksum = ? AND node = ?"
 _GET_PLACEMENTS = f"SELECT {_PLACEMENT} FROM placements WHERE checksum = ? ORDER BY node"
 DUE = f"SELECT {_PLACED} FROM placed WHERE due_ms <= ? ORDER BY due_ms, checksum LIMIT {PAGE}"
@@ -51,6 +52,8 @@ SELECT checksum, size, NULL, ?, ?, ?, 0 FROM arrivals WHERE seq > ? AND seq <= ?
 """
 _WANT_MORE = f"{_WANT.format(_OF_ARRIVALS)} WHERE placed.replicas < excluded.replicas"
 ARRIVED = f"SELECT seq FROM arrivals WHERE seq > ? ORDER BY seq LIMIT {PAGE}"
+_LACKS = "SELECT 1 FROM placed WHERE checksum = ? AND good < replicas"
+_KEEP = "UPDATE placed SET root = ?, sha256 = ifnull(?, sha256) WHERE checksum = ?"
 _SETTLE = "UPDATE placed SET due_ms = ? WHERE checksum = ? AND turn = ?"
 _PUT = f"INSERT OR REPLACE INTO placements ({_PLACEMENT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _DROP = "DELETE FROM placements WHERE checksum = ? AND node = ?"
@@ -78,6 +81,12 @@ def placed(connection: sqlite3.Connection, checksum: Checksum) -> Placed | None:
     """Tell what is to be on nodes of a buffer."""
     row = connection.execute(_GET_PLACED, (bytes.fromhex(checksum),)).fetchone()
     return None if row is None else _placed(*row)
+
+
+def named(connection: sqlite3.Connection, sha256: bytes) -> Checksum | None:
+    """Find the buffer that is to be on nodes and has this SHA-256."""
+    row = connection.execute(_NAMED, (sha256,)).fetchone()
+    return None if row is None else Checksum(row[0].hex())
 
 
 def placements(connection: sqlite3.Connection, checksum: Checksum) -> list[Placement]:
@@ -156,9 +165,9 @@ def settle(connection: sqlite3.Connection, seen: Placed, due_ms: int | None) -> 
     connection.execute(_SETTLE, (due_ms, bytes.fromhex(seen.checksum), seen.turn))
 
 
-def keep_root(connection: sqlite3.Connection, checksum: Checksum, root: bytes) -> None:
-    """Keep what a buffer is checked by."""
-    connection.execute("UPDATE placed SET root = ? WHERE checksum = ?", (root, bytes.fromhex(checksum)))
+def keep_root(connection: sqlite3.Connection, checksum: Checksum, root: bytes, sha256: bytes | None) -> None:
+    """Keep what a buffer is checked by, and called."""
+    connection.execute(_KEEP, (root, sha256, bytes.fromhex(checksum)))
 
 
 # -- placements --------------------------------------------------------------------------------------------
@@ -199,7 +208,10 @@ def forget(connection: sqlite3.Connection, checksum: Checksum, node: int) -> Non
     before = _one(connection, checksum, node)
     if before is not None:
         _change(connection, before, None)
-        if before.state is PlacementState.GOOD:
+        if (
+            before.state is PlacementState.GOOD
+            or connection.execute(_LACKS, (bytes.fromhex(checksum),)).fetchone()
+        ):
             _be_due(connection, checksum, 0)
 
 

@@ -162,8 +162,10 @@ STEPS = (
         replicas INTEGER NOT NULL,
         due_ms INTEGER,
         turn INTEGER NOT NULL,
-        good INTEGER NOT NULL
+        good INTEGER NOT NULL,
+        sha256 BLOB
     ) WITHOUT ROWID;
+    CREATE INDEX placed_sha256 ON placed (sha256) WHERE sha256 IS NOT NULL;
     CREATE INDEX placed_due ON placed (due_ms) WHERE due_ms IS NOT NULL;
     CREATE INDEX placed_lacking ON placed (checksum) WHERE good < replicas;
     CREATE TABLE placements (

@@ -96,6 +96,10 @@ class Rescue:
             return True
         return streams and not restoration.is_lost and await self._passed_on(restoration.placed)
 
+    def named(self, sha256: str) -> Checksum | None:
+        """Find the buffer of a SHA-256 that could be brought back. Raises: StoreFailed."""
+        return self._nodes.named(bytes.fromhex(sha256))
+
     async def give_up(self, checksum: Checksum) -> bool:
         """Never bring a buffer back any more, nor go on with it. Raises: Busy, StoreFailed."""
         if self._nodes.placed(checksum) is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from contextlib import AbstractAsyncContextManager, closing, nullcontext, suppress
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -43,8 +43,11 @@ class Replicas(Protocol):
     def named(self, sha256: str) -> Checksum | None:
         """Find the buffer of a SHA-256 that could be brought back. Raises: StoreFailed."""
 
-    async def give_up(self, checksum: Checksum) -> bool:
-        """Never bring a buffer back any more; False if there is none. Raises: Busy, StoreFailed."""
+    def giving_up(self, checksum: Checksum) -> AbstractAsyncContextManager[bool]:
+        """Never bring a buffer back any more, unless what is done meanwhile fails; False if there is none.
+
+        Raises: Busy, StoreFailed.
+        """
 
 
 class Buffers:
@@ -171,8 +174,9 @@ class Buffers:
 
     async def _remove(self, checksum: Checksum) -> bool:
         # First: what nobody has here any more must not come back from elsewhere.
-        given_up = self.replicas is not None and await self.replicas.give_up(checksum)
-        removed = await self.store.remove(checksum) or given_up
+        giving_up = nullcontext(False) if self.replicas is None else self.replicas.giving_up(checksum)
+        async with giving_up as is_given_up:
+            removed = await self.store.remove(checksum) or is_given_up
         await self._note_absence(checksum)
         if removed:
             log.info("removed %s", checksum)

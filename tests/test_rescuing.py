@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from hashserver_aio.checksums import Checksum
 from hashserver_aio.fetching import Allowed
 from hashserver_aio.fleet import RescueEnd
 from hashserver_aio.nodes.record import Failure
+from hashserver_aio.server.keys import BUFFERS
 
 from .axon import API, sha256
 from .clients import LONG, name
@@ -64,6 +66,32 @@ async def test_faces(directory: Path, face: str) -> None:
             assert await response.read() == LONG
         await server.settled()
         assert server.has(LONG)
+
+
+async def test_found_to_be_lost(directory: Path) -> None:
+    """What was found to be lost, as by a scrub, is found by its SHA-256 too; deleted, it is not any more."""
+    async with serving(directory, double()) as server:
+        path = await server.lose(LONG)
+        placed = placed_of(LONG)
+        assert placed.root is not None
+        await server.rows.keep_root(placed.checksum, placed.root, bytes.fromhex(sha256(LONG)))
+        await server.app[BUFFERS]._note_absence(placed.checksum)
+        by_sha256 = f"{API}/files/by/sha256/{sha256(LONG)}"
+        assert await (await server.client.get(by_sha256)).read() == LONG
+        assert (await server.client.delete(path)).status == 200
+        assert (await server.client.get(by_sha256)).status == 404
+
+
+async def test_not_deleted(directory: Path, tmp_path: Path) -> None:
+    """What can't be deleted, as it lies in a directory that is only read, is to be on nodes still."""
+    extra = tmp_path / "extra"
+    extra.mkdir()
+    (extra / name(LONG)).write_bytes(LONG)
+    async with serving(directory, double(), extra_dirs=(extra,)) as server:
+        await server.keep(LONG)
+        assert (await server.client.delete("/" + name(LONG))).status == 405
+        placed = server.rows.placed(Checksum(name(LONG)))
+        assert placed is not None and placed.replicas == 1 and placed.due_ms is not None
 
 
 async def test_head(directory: Path) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
 from enum import StrEnum
 from functools import partial
 
@@ -100,16 +100,26 @@ class Rescue:
         """Find the buffer of a SHA-256 that could be brought back. Raises: StoreFailed."""
         return self._nodes.named(bytes.fromhex(sha256))
 
-    async def give_up(self, checksum: Checksum) -> bool:
-        """Never bring a buffer back any more, nor go on with it. Raises: Busy, StoreFailed."""
-        if self._nodes.placed(checksum) is None:
-            return False
-        await self._nodes.unwant(checksum, int(time.time() * 1000))
+    @asynccontextmanager
+    async def giving_up(self, checksum: Checksum) -> AsyncIterator[bool]:
+        """Never bring a buffer back any more, nor go on with it, unless what is done meanwhile fails.
+
+        Raises: Busy, StoreFailed.
+        """
+        placed = self._nodes.placed(checksum)
+        if placed is None:
+            yield False
+            return
+        await self._nodes.unwant(checksum, _now_ms())
         running = self._running.get(checksum)
         if running is not None:
             running[1].cancel()
             await asyncio.wait([running[1]])
-        return True
+        try:
+            yield True
+        except BaseException:  # it is here still
+            await self._nodes.want(checksum, placed.size, placed.replicas, _now_ms())
+            raise
 
     # -- restoring -------------------------------------------------------------------------------
 
@@ -197,3 +207,7 @@ class Rescue:
         finally:
             self._streamed -= 1
         self._tell_end(RescueEnd.STREAMED)
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

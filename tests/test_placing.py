@@ -167,6 +167,26 @@ async def test_wanted_anew_during_a_push(directory: Path) -> None:
         assert placed.root is not None and placed.due_ms is None and at.pushed(0) == 0
 
 
+async def test_lost_after_it_was_wanted_anew(directory: Path) -> None:
+    """A buffer that is deleted and comes again during a push comes back if it is lost in the next moment."""
+    async with scene(directory, double()) as at:
+        checksum, node = Checksum(name(BODY)), at.server.nodes[0]
+
+        async def wanted_anew(request: web.Request) -> web.StreamResponse:
+            await at.server.rows.unwant(checksum, at.timing.now_ms)
+            await at.server.rows.want(checksum, len(BODY), 1, at.timing.now_ms)
+            node.instead = None
+            return await node._store(checksum, request)
+
+        await at.put(BODY)
+        await at.placing._known(at.placed(BODY))
+        node.instead = wanted_anew
+        await at.look(BODY)
+        assert at.on(BODY) == {0: GOOD}
+        at.server.path_of(BODY).unlink()
+        assert await (await at.server.client.get("/" + checksum)).read() == BODY
+
+
 async def test_others_die_during_a_push(directory: Path) -> None:
     """A node that is drained keeps what lacks replicas by the time that a push has ended."""
     async with scene(directory, double(), double(), double()) as at:

@@ -244,7 +244,11 @@ class Placing:
     async def _note(self, node: Node, lacking: _Lacking) -> None:
         now_ms = self._timing.now_ms
         due_ms = now_ms + self._timing.next_audit_ms(node.record, 0)
-        await self._rows.place(lacking.placed.checksum, node.seq, now_ms, due_ms)
+        checksum = lacking.placed.checksum
+        await asyncio.gather(  # in one go: it may have been deleted, and be wanted anew, without a root
+            self._rows.keep_root(checksum, lacking.root, lacking.sha256),
+            self._rows.place(checksum, node.seq, now_ms, due_ms),
+        )
         known = self._now.get(node.seq) or node
         self._now.put(known._replace(used=known.used + lacking.placed.size))
         self._timing.pushed()

@@ -243,6 +243,15 @@ async def test_busy_node(scene: Scene) -> None:
     assert scene.node().passed == 1
 
 
+async def test_interval_is_shorter(scene: Scene) -> None:
+    """What is due after the interval, as that was longer or the clock ahead, is due within it."""
+    others = scene.placement(1)
+    far_ms = scene.timing.now_ms + 10**9
+    await scene.rows.audit_at(EMPTY, scene.node().seq, far_ms)
+    await scene.rows.hasten(scene.timing.now_ms, 5000)
+    assert 0 <= scene.placement().due_ms - scene.timing.now_ms < 5000 and scene.placement(1) == others
+
+
 async def test_nothing_to_check_by(scene: Scene) -> None:
     """What can't be audited yet, as no root is known, does not stay due."""
     await scene.rows.unwant(EMPTY, scene.timing.now_ms)

@@ -199,6 +199,8 @@ async def test_surplus(rows: Nodes, catalogue: Catalogue) -> None:
     """What is surplus does not count; its node is asked to remove it until it has, also later again."""
     await rows.make_surplus(X, 1, 50)
     assert on(rows, 1) == Placement(X, 1, SURPLUS, 5, 0, 30, 30, 50)
+    await rows.hasten(10, 30)
+    assert 10 <= on(rows, 1).due_ms < 40
     await rows.make_surplus(X, 1, 70)
     assert await rows.audits_due(69) == [] and await rows.audits_due(70) == rows.placements(X)
     assert (await used(catalogue))[0] == (0, 0, 0, 1)

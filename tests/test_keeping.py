@@ -30,6 +30,9 @@ class Broken:
         self.now = Counter[str]()
         self.looks = 0
 
+    async def hasten(self, now_ms: int, within_ms: int) -> None:
+        """Do nothing."""
+
     async def due(self, now_ms: int) -> list[Placed]:
         """Fail, a moment after others were asked."""
         await asyncio.sleep(0)

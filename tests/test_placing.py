@@ -289,12 +289,3 @@ async def test_deleted_before_it_was_placed(directory: Path) -> None:
         at.server.path_of(BODY).write_bytes(b"corrupt, and too young to be moved")
         seen = at.placed(BODY)
         assert (await at.look(BODY)).due_ms != seen.due_ms and at.on(BODY) == {}
-
-
-def test_many_retries() -> None:
-    """However much can't be done, so many a second are tried again; and each not before its time."""
-    timing = Timing(NodeRules(), clock=lambda: 1000.0, ticks=lambda: 50.0)
-    times = [timing.again_at_ms(300_000) - timing.now_ms for _ in range(501)]
-    assert times[0] == 300_000 and times == sorted(times)
-    assert times[-1] == pytest.approx(300_000 + 500 * 1000 / 50, abs=1)
-    assert timing.again_at_ms(1000) - timing.now_ms == 1000

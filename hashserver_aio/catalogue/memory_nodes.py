@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from bisect import bisect_left, insort
 from collections.abc import Callable
 from typing import Any
@@ -177,6 +178,12 @@ class MemoryNodes(MemoryRegister):
         before = self._one(checksum, node)
         if before is not None:
             self._change(before, before._replace(state=PlacementState.SURPLUS, due_ms=at_ms))
+
+    async def hasten(self, now_ms: int, within_ms: int) -> None:
+        """Have all that is due later than that due within it."""
+        for each in [each for on in self._placements.values() for each in on.values()]:
+            if each.due_ms > now_ms + within_ms:
+                self._change(each, each._replace(due_ms=now_ms + random.randrange(within_ms)))
 
     async def audit_at(self, checksum: Checksum, node: int, due_ms: int) -> None:
         """Audit a placement at another time."""

@@ -181,6 +181,12 @@ class SqliteNodes:
         """Give a page of placements that are due."""
         return await self._listing.read(partial(placement_rows.audits_due, now_ms=now_ms), [])
 
+    async def hasten(self, now_ms: int, within_ms: int) -> None:
+        """Have all that is due later than that due within it; where nothing is nothing is written."""
+        values = (now_ms + within_ms,)
+        if await self._listing.read(lambda file: file.execute(placement_rows.LATE, values).fetchone(), None):
+            await self._writer.write(partial(placement_rows.hasten, now_ms=now_ms, within_ms=within_ms))
+
     async def audit_at(self, checksum: Checksum, node: int, due_ms: int) -> None:
         """Audit a placement at another time."""
         await self._writer.write(

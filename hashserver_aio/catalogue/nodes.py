@@ -271,6 +271,11 @@ class Nodes(Protocol):
     async def audits_due(self, now_ms: int) -> list[Placement]:
         """Give a PAGE of placements that are due, the longest due first; SURPLUS ones too."""
 
+    async def hasten(self, now_ms: int, within_ms: int) -> None:
+        """Have all that is due later than that due within it, at random: the interval was longer, or the
+        clock ahead.
+        """
+
     async def audit_at(self, checksum: Checksum, node: int, due_ms: int) -> None:
         """Audit a placement at another time; one that is SURPLUS is then removed."""
 

@@ -34,6 +34,8 @@ DUE = f"SELECT {_PLACED} FROM placed WHERE due_ms <= ? ORDER BY due_ms, checksum
 AUDITS_DUE = f"""
 SELECT {_PLACEMENT} FROM placements WHERE due_ms <= ? ORDER BY due_ms, checksum, node LIMIT {PAGE}
 """
+LATE = "SELECT 1 FROM placements WHERE due_ms > ? LIMIT 1"
+HASTEN = "UPDATE placements SET due_ms = ? + abs(random() % ?) WHERE due_ms > ?"
 COUNT = """
 SELECT (SELECT count(*) FROM placed), (SELECT count(*) FROM placed WHERE good < replicas),
     ifnull(sum(good), 0), ifnull(sum(dead), 0), ifnull(sum(surplus), 0)
@@ -201,6 +203,11 @@ def audit_at(connection: sqlite3.Connection, checksum: Checksum, node: int, due_
     before = _one(connection, checksum, node)
     if before is not None:
         _change(connection, before, before._replace(due_ms=due_ms))
+
+
+def hasten(connection: sqlite3.Connection, now_ms: int, within_ms: int) -> None:
+    """Have all that is due later than that due within it."""
+    connection.execute(HASTEN, (now_ms, within_ms, now_ms + within_ms))
 
 
 def forget(connection: sqlite3.Connection, checksum: Checksum, node: int) -> None:

@@ -62,6 +62,8 @@ class Keeper:
 
     async def _keep(self) -> None:
         """Do all of it, until one part fails: then the others end, too, before the turn does."""
+        interval_ms = int(self._timing.rules.audit_interval_s * 1000)
+        await self._rows.hasten(self._timing.now_ms, interval_ms)
         async with asyncio.TaskGroup() as group:
             for part in (self._place(), self._audit(), self._waking.beat()):
                 group.create_task(part)

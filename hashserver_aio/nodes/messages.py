@@ -236,19 +236,16 @@ class Replays:
     """What messages came to this process; each is heeded once."""
 
     def __init__(self, started_s: float) -> None:
-        """`started_s`: what was signed before is refused, as it may have been heeded.
-
-        By the sender's clock: if that is behind ours, what it signs is refused that long after a start.
-        """
+        """`started_s`: what was signed before, by the sender's clock, may have been heeded."""
         self._started = int(started_s * 1_000_000)
         self._until_s: OrderedDict[tuple[bytes, int], float] = OrderedDict()
 
-    def take(self, signed: Signed, now_s: float) -> None:
-        """Heed a message that was checked.
+    def take(self, signed: Signed, now_s: float, *, is_reading: bool = False) -> None:
+        """Heed a message that was checked; what only reads may have been heeded before the start.
 
         Raises: BadSignature, if it came before; Busy.
         """
-        if signed.number < self._started:
+        if signed.number < self._started and not is_reading:
             raise BadSignature("the message was signed before this node started; sign it anew")
         while self._until_s and next(iter(self._until_s.values())) < now_s:
             self._until_s.popitem(last=False)

@@ -47,9 +47,10 @@ async def test_wrong_identity(node: SmallNode, status: int, body: str, hint: str
 
 
 async def test_nobody_there(node: SmallNode, unused_tcp_port: int) -> None:
-    """Who is not to be reached is told so."""
-    answer, told = await node.register(url=f"http://127.0.0.1:{unused_tcp_port}")
+    """Who is not to be reached is told so, and not what a name means in the server's network."""
+    answer, told = await node.register(url=f"http://localhost:{unused_tcp_port}")
     assert (answer, told["error"], "--public-url" in told["message"]) == (400, "NodeUnreachable", True)
+    assert "127.0.0.1" not in told["message"]
 
 
 async def test_anothers_url(url: str, node: SmallNode) -> None:

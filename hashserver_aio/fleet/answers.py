@@ -6,6 +6,7 @@ A stranger wrote it: it is read to a bound, in a time, and shown only where it c
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,7 +57,7 @@ def told_of(url: str) -> Iterator[None]:
     except aiohttp.ClientSSLError:
         raise ServerUnreachable(f"{url} can't be reached: its certificate or TLS is not accepted") from None
     except aiohttp.ClientConnectorError as error:
-        reason = error.os_error.strerror or type(error.os_error).__name__
+        reason = _reason(error.os_error)
         raise ServerUnreachable(f"{url} can't be reached: {reason}") from None
     except aiohttp.ConnectionTimeoutError:
         raise ServerUnreachable(f"{url} can't be reached: it does not answer") from None
@@ -64,6 +65,13 @@ def told_of(url: str) -> Iterator[None]:
         raise NodeLate(f"{url} takes too long") from None
     except BROKEN:
         raise ServerUnreachable(f"the connection to {url} broke") from None
+
+
+def _reason(error: OSError) -> str:
+    """Say why there is no connection; what asyncio says tells what a name resolves to here."""
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or type(error).__name__  # of a name that has no address
 
 
 def is_range(response: ClientResponse, first: int, length: int) -> bool:

@@ -181,11 +181,17 @@ async def test_states_stay(catalogue: Catalogue) -> None:
 
 
 async def test_bounded(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond a number of nodes no more register; those that did live on, and one removed leaves a place."""
+    """Beyond a number of nodes with something on them, or that were paused, no more register; those that did
+    live on, and one removed leaves a place.
+    """
     monkeypatch.setattr(nodes, "MAX_NODES", 2)
     rows = catalogue.nodes
     await rows.register(said(A))
+    await rows.want(name(1), 5, 2, 1)
+    await rows.place(name(1), (await known(catalogue, A)).seq, 1, 2)
+    await rows.unwant(name(1), 1)
     await rows.register(said(B))
+    await rows.set_state(B, NodeState.PAUSED, 5)
     results = await asyncio.gather(
         rows.register(said(C)), rows.register(said(A, 2)), return_exceptions=True
     )  # in the same transaction
@@ -193,3 +199,29 @@ async def test_bounded(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) ->
     assert rows.get(C) is None and await rows.see(B, 1, 2, 3) is not None
     await rows.set_state(A, NodeState.REMOVED, 5)
     assert await rows.register(said(C)) is not None
+
+
+async def test_room(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is a node by name only makes room for new ones: who is nowhere, then who was seen longest ago.
+
+    It may come again, as another one; what was on its way to it is noted on nobody.
+    """
+    monkeypatch.setattr(nodes, "MAX_NODES", 3)
+    rows = catalogue.nodes
+    for key, at_ms in ((A, 30), (B, 10), (C, 20)):
+        await rows.register(said(key, at_ms=at_ms))
+    await rows.register(said(b"d" * 32, url="http://c", at_ms=40))
+    assert [node.key[:1] for node in await rows.all()] == [b"a", b"c", b"d"]
+    await rows.want(name(1), 5, 2, 1)
+    gone = (await known(catalogue, b"d" * 32)).seq
+    await rows.see(A, 1, 2, 50)
+    for key, at_ms in ((b"e" * 32, 60), (b"f" * 32, 70)):
+        await rows.register(said(key, at_ms=at_ms))
+    assert [node.key[:1] for node in await rows.all()] == [b"a", b"e", b"f"]
+    await rows.register(said(b"d" * 32, at_ms=80))
+    await rows.place(name(1), gone, 1, 2)
+    await rows.take_for_full(gone, 0.1, 99)
+    again = await known(catalogue, b"d" * 32)
+    assert (again.seq > gone, again.good, again.record) == (True, 0, nodes.FIRST_RECORD)
+    assert rows.placements(name(1)) == []
+    assert [node.key[:1] for node in await rows.all()] == [b"e", b"f", b"d"]

@@ -6,11 +6,14 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import patch
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashserver_aio.catalogue import Catalogue
+from hashserver_aio.catalogue import nodes as rules
 from hashserver_aio.catalogue.memory import MemoryCatalogue
 from hashserver_aio.catalogue.nodes import (
     Announcement,
@@ -24,7 +27,7 @@ from hashserver_aio.catalogue.nodes import (
     Verdict,
 )
 from hashserver_aio.catalogue.sqlite import SqliteCatalogue
-from hashserver_aio.errors import NotPermitted
+from hashserver_aio.errors import LimitReached, NotPermitted
 
 from .catalogues import arrival, name
 
@@ -60,6 +63,8 @@ class Pair:
                 told.append(await ways[action]())
             except NotPermitted:
                 told.append("removed")
+            except LimitReached:
+                told.append("no place")
         assert told[0] == told[1]
 
     def _of_nodes(self, catalogue: Catalogue, a: int, b: int, c: int) -> Ways:
@@ -160,11 +165,12 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.parametrize("max_nodes", [len(KEYS), len(KEYS) - 1])
 @settings(max_examples=60, deadline=None, database=None)
 @given(steps=STEPS)
-async def test_catalogues_agree(steps: list[tuple[str, Numbers]]) -> None:
+async def test_catalogues_agree(max_nodes: int, steps: list[tuple[str, Numbers]]) -> None:
     """In memory and in a file the same comes of the same, and every sum is that of the placements."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, patch.object(rules, "MAX_NODES", max_nodes):
         file = SqliteCatalogue(str(Path(folder) / "c.sqlite"), lambda: None, fsync=False)
         pair = Pair((file, MemoryCatalogue()))
         for number, key in enumerate(KEYS[:3]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import LimitReached, NotPermitted
 from . import nodes
-from .nodes import FIRST_RECORD, IS_REMOVED, Announcement, Node, NodeState
+from .nodes import FIRST_RECORD, IS_REMOVED, NO_PLACE, Announcement, Node, NodeState
 
 
 class MemoryRegister:
@@ -46,11 +46,22 @@ class MemoryRegister:
 
     def _new(self, said: Announcement) -> Node:
         if sum(node.state is not NodeState.REMOVED for node in self._nodes.values()) >= nodes.MAX_NODES:
-            raise LimitReached(f"{nodes.MAX_NODES} nodes have registered, and no more may")
+            del self._nodes[self._idle().key]
         self._keys.append(said.key)
         key, url, payout_address, capacity, message, at_ms = said
         of_it = (len(self._keys), key, url, payout_address, NodeState.ACTIVE, capacity, 0, 0)
         return Node(*of_it, FIRST_RECORD, 0, 0, "", 0, at_ms, at_ms, message)
+
+    def _idle(self) -> Node:
+        """Find the node that makes room. Raises: LimitReached."""
+        idle = [
+            node
+            for node in self._nodes.values()
+            if node.state is NodeState.ACTIVE and not node.good + node.dead + node.surplus
+        ]
+        if not idle:
+            raise LimitReached(NO_PLACE)
+        return min(idle, key=lambda node: (node.url != "", node.last_seen_ms, node.seq))
 
     async def see(self, key: bytes, capacity: int, message: int, at_ms: int) -> Node | None:
         """Note that a node lives, and its capacity."""
@@ -73,7 +84,8 @@ class MemoryRegister:
             self._keep(full._replace(record=record, full_until_ms=until_ms))
 
     def _numbered(self, seq: int) -> Node | None:
-        return self._nodes[self._keys[seq - 1]] if 0 < seq <= len(self._keys) else None
+        node = self._nodes.get(self._keys[seq - 1]) if 0 < seq <= len(self._keys) else None
+        return node if node is not None and node.seq == seq else None  # it made room, and is here again
 
     def _keep(self, node: Node) -> Node:
         self._nodes[node.key] = node

@@ -15,6 +15,7 @@ from .listing import Listing
 from .nodes import (
     FIRST_RECORD,
     IS_REMOVED,
+    NO_PLACE,
     Announcement,
     Node,
     NodeState,
@@ -33,6 +34,10 @@ _COLUMNS = ", ".join(Node._fields)
 _GET = f"SELECT {_COLUMNS} FROM nodes WHERE key = ?"
 _ALL = f"SELECT {_COLUMNS} FROM nodes ORDER BY seq"
 _COUNT = "SELECT count(*) FROM nodes WHERE state != 'removed'"
+IDLE = """
+SELECT seq FROM nodes WHERE state = 'active' AND good + dead + surplus = 0
+ORDER BY url != '', last_seen_ms, seq LIMIT 1
+"""
 TAKE_URL = "UPDATE nodes SET url = '' WHERE url = ? AND url != '' AND key != ?"
 _ADD = f"""
 INSERT INTO nodes (key, url, payout_address, capacity, registered_ms, last_seen_ms, message, state, record,
@@ -216,11 +221,13 @@ def _node(seq: int, key: bytes, url: str, payout_address: str, state: str, *rest
 
 
 def _register(connection: sqlite3.Connection, said: Announcement) -> _Answer:
-    known = _get(connection, said.key)
+    known, idle = _get(connection, said.key), None
     if known is None:
         (count,) = connection.execute(_COUNT).fetchone()
         if count >= nodes.MAX_NODES:
-            return LimitReached(f"{nodes.MAX_NODES} nodes have registered, and no more may")
+            idle = connection.execute(IDLE).fetchone()
+            if idle is None:
+                return LimitReached(NO_PLACE)
     elif known.state is NodeState.REMOVED:
         return NotPermitted(IS_REMOVED)
     elif said.message <= known.message:
@@ -229,6 +236,8 @@ def _register(connection: sqlite3.Connection, said: Announcement) -> _Answer:
     key, url, payout_address, capacity, message, at_ms = said
     if known is None:
         connection.execute(_ADD, (key, url, payout_address, capacity, at_ms, at_ms, message))
+        if idle is not None:  # only now, or its number could be given out again
+            connection.execute("DELETE FROM nodes WHERE seq = ?", idle)
     else:
         anew = (url, capacity, url, capacity, payout_address, message, at_ms, key)
         connection.execute(_ANNOUNCE, anew)

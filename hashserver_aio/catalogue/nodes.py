@@ -12,7 +12,12 @@ from typing import NamedTuple, Protocol
 from ..checksums import Checksum
 
 MAX_NODES = 10_000
-"""So many may register, besides those removed: to choose among them takes some ten milliseconds."""
+"""So many may register, besides those removed: to choose among them takes some ten milliseconds.
+
+Keys cost nothing, so who is a node by name only makes room for the next one.
+"""
+
+NO_PLACE = f"{MAX_NODES} nodes hold buffers, or are kept from it, and no more may register"
 
 FIRST_RECORD = 0.5
 """Of a node that nothing is known of."""
@@ -190,7 +195,9 @@ class Nodes(Protocol):
         Whoever else had its URL has none from then on. With another URL or capacity than before it is no
         longer taken to be full. A state, a record and what was counted stay, and when it first registered.
         None, and nothing is changed, if a message with this number or a higher one was heeded.
-        Raises: LimitReached; NotPermitted, if it was removed.
+        Of MAX_NODES one makes room for a new one that is ACTIVE and has no placement of whatever state: of
+        those without a URL, else of all, the one that was seen longest ago.
+        Raises: LimitReached, if there is none; NotPermitted, if it was removed.
         """
 
     async def see(self, key: bytes, capacity: int, message: int, at_ms: int) -> Node | None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from hashserver_aio.errors import CannotStart
-from hashserver_aio.holding import joined
+from hashserver_aio.holding import joined, without_node
 from hashserver_aio.nodes.keys import KeyPair
-from hashserver_aio.settings import Holding, Settings
+from hashserver_aio.settings import Holding, NodeRules, Settings
 from hashserver_aio.store.files import OWN_FOLDER
 
 from .conftest import ClientFactory
@@ -107,6 +107,22 @@ async def test_one_node_in_a_directory(
         await meet(overseer, directory)
     await client.close()
     await asker_of(overseer, start_client, directory)
+
+
+async def test_not_in_the_servers_directory(
+    overseer: Overseer, directory: Path, start_client: ClientFactory, tmp_path: Path
+) -> None:
+    """A server never is its own node, whichever comes first: what it takes from the node would be its own."""
+    rules = NodeRules(key=tmp_path / "key.pem")
+    servers = [await start_client(nodes=rules, writable=True) for _ in range(2)]
+    with pytest.raises(CannotStart, match="or a server that has nodes"):
+        await meet(overseer, directory)
+    assert made_in(directory) == [directory / OWN_FOLDER / "node.lock"]
+    for server in servers:
+        await server.close()
+    await asker_of(overseer, start_client, directory)
+    with pytest.raises(CannotStart, match="needs another directory"), without_node(directory / OWN_FOLDER):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from .values import FILE, FOLDER, Address, NodeOrigin, Size
 
 NODE_OPTIONS = (
     option("--dir", "directory", env="HASHSERVER_DIRECTORY", type=FOLDER, metavar="DIR", required=True,
-           help="Directory to hold buffers in; what it holds already stays there."),
+           help="Directory to hold buffers in, best one of its own: the server may read, and remove, "
+           "whatever is in it."),
     option("--server", type=NodeOrigin(), metavar="URL", required=True,
            help="The server: http:// or https://, host and port. Its key is asked for at the first start, "
            "and believed; later another one is refused."),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from .meeting import Node, joined
 from .origins import origin_of
 from .pinging import Pinging
+from .pinned import without_node
 from .rules import default_key, refuse
 
-__all__ = ["Node", "Pinging", "default_key", "joined", "origin_of", "refuse"]
+__all__ = ["Node", "Pinging", "default_key", "joined", "origin_of", "refuse", "without_node"]

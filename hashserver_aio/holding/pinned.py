@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,13 +78,26 @@ def pin(folder: Path, server: Server) -> None:
         scratch.unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold a folder of ours, made if need be, as the one node that is there.
+def alone(folder: Path) -> AbstractContextManager[None]:
+    """Hold a folder of ours, made if need be, as the one node that is there, while no server with nodes is.
 
-    Two would have one key and two URLs, and each could be told again what the other one has done.
+    Two nodes would have one key and two URLs, and each could be told again what the other one has done.
     Raises: CannotStart.
     """
+    return _locked(folder, fcntl.LOCK_EX, "another node runs in {}, or a server that has nodes")
+
+
+def without_node(folder: Path) -> AbstractContextManager[None]:
+    """Hold a folder of ours, made if need be, as one in which no node is; any number may.
+
+    A server that had its own directory as a node's would count its own copy as another one, and remove
+    that, when it has one too many. Raises: CannotStart.
+    """
+    return _locked(folder, fcntl.LOCK_SH, "a node runs in {}: a server with nodes needs another directory")
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, how: int, why_not: str) -> Iterator[None]:
     path = folder / LOCK_FILE
     try:
         folder.mkdir(exist_ok=True)
@@ -91,10 +105,10 @@ def alone(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise CannotStart(f"{path} can't be made: {error.strerror}") from None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
-        raise CannotStart(f"another node runs in {folder.parent} ({error.strerror})") from None
+        raise CannotStart(f"{why_not.format(folder.parent)} ({error.strerror})") from None
     try:
         yield
     finally:

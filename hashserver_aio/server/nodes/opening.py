@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from functools import partial
 
 from aiohttp import web
@@ -17,14 +17,16 @@ from ...fleet.registering import Registering
 from ...fleet.rules import ALLOWING, key_path
 from ...fleet.suspicions import Suspicions
 from ...fleet.timing import Timing
+from ...holding import without_node
 from ...nodes.keys import KeyPair
 from ...nodes.messages import Numbers
 from ...settings import NodeRules, Settings
 from ...store.directory import DirectoryStore
+from ...store.files import OWN_FOLDER
 from ..keys import BUFFERS, COUNTS, MANIFESTS, NODES, REGISTERING, SETTINGS
 
 
-@contextlib.asynccontextmanager
+@asynccontextmanager
 async def fleet(app: web.Application, store: DirectoryStore) -> AsyncIterator[None]:
     """Have all that is needed, if the server is to have nodes.
 
@@ -34,9 +36,16 @@ async def fleet(app: web.Application, store: DirectoryStore) -> AsyncIterator[No
     if settings.nodes is None:
         yield
         return
-    rules, buffers, counts = settings.nodes, app[BUFFERS], app[COUNTS]
+    with await asyncio.to_thread(_by_itself, settings, store):
+        async with _opened(app, settings, settings.nodes):
+            yield
+
+
+@asynccontextmanager
+async def _opened(app: web.Application, settings: Settings, rules: NodeRules) -> AsyncIterator[None]:
+    buffers, counts = app[BUFFERS], app[COUNTS]
     rows = buffers.catalogue.nodes
-    pair = await asyncio.to_thread(_own_key, settings, rules, store)
+    pair = await asyncio.to_thread(KeyPair.load_or_make, key_path(settings, rules))
     links = Links(pair, parse_allowed(rules.allow, ALLOWING), Numbers())
     timing = Timing(rules, pushed=lambda: counts.add(PUSHES), audited=counts.audited)
     suspicions = Suspicions(rows, timing)
@@ -61,8 +70,9 @@ def _count_rescue(counts: Counts, end: RescueEnd) -> None:
         counts.add(RESCUES)
 
 
-def _own_key(settings: Settings, rules: NodeRules, store: DirectoryStore) -> KeyPair:
-    """Load or make the server's key, in its own folder of a directory that is ours, or elsewhere."""
-    if rules.key is None:
-        store.prepare()
-    return KeyPair.load_or_make(key_path(settings, rules))
+def _by_itself(settings: Settings, store: DirectoryStore) -> AbstractContextManager[None]:
+    """Keep nodes out of the server's directory, where a folder of ours is made; none is in one only read."""
+    if not settings.writable:
+        return nullcontext()
+    store.prepare()
+    return without_node(settings.directory / OWN_FOLDER)

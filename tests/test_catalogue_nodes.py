@@ -225,3 +225,16 @@ async def test_room(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> No
     assert (again.seq > gone, again.good, again.record) == (True, 0, nodes.FIRST_RECORD)
     assert rows.placements(name(1)) == []
     assert [node.key[:1] for node in await rows.all()] == [b"e", b"f", b"d"]
+
+
+async def test_pages(catalogue: Catalogue) -> None:
+    """All nodes can be read in pieces, whatever comes or goes meanwhile, each once and in order."""
+    rows = catalogue.nodes
+    keys = [number.to_bytes(32, "big") for number in range(nodes.PAGE + 3)]
+    assert await rows.page(0) == []
+    for number, key in enumerate(keys):
+        await rows.register(said(key, url=f"http://{number}"))
+    first = await rows.page(0)
+    rest = await rows.page(first[-1].seq)
+    assert [node.key for node in first + rest] == keys and len(rest) == 3
+    assert await rows.page(rest[-1].seq) == []

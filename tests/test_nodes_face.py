@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 import time
 from pathlib import Path
@@ -9,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from hashserver_aio.catalogue.nodes import PAGE, Announcement
 from hashserver_aio.errors import BadArgument
 from hashserver_aio.fleet.announcements import parse_url
 from hashserver_aio.fleet.rules import KEY_FILE
 from hashserver_aio.nodes.keys import KeyPair
+from hashserver_aio.server.keys import NODES
 from hashserver_aio.settings import NodeRules
 from hashserver_aio.store.files import OWN_FOLDER
 
@@ -92,6 +95,15 @@ async def test_register_again(url: str, node: SmallNode) -> None:
     assert (await node.register(url=node.url + "/", capacity=5))[0] == 200
     (told,) = await listed(url)
     assert (told["url"], told["capacity"], told["payout_address"]) == (node.url, 5, None)
+
+
+async def test_many(start_client: ClientFactory) -> None:
+    """All nodes are listed, however many pages they are."""
+    client = await start_client(nodes=LOCAL)
+    rows, count = client.app[NODES], 2 * PAGE + 1
+    said = (Announcement(n.to_bytes(32, "big"), f"http://h:{n}", "", 1, 1, 1) for n in range(1, count + 1))
+    await asyncio.gather(*map(rows.register, said))
+    assert [int(told["id"], 16) for told in await listed(url_of(client))] == list(range(1, count + 1))
 
 
 async def test_ping(url: str, node: SmallNode) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import LimitReached, NotPermitted
 from . import nodes
-from .nodes import FIRST_RECORD, IS_REMOVED, NO_PLACE, Announcement, Node, NodeState
+from .nodes import FIRST_RECORD, IS_REMOVED, NO_PLACE, PAGE, Announcement, Node, NodeState
 
 
 class MemoryRegister:
@@ -21,6 +21,10 @@ class MemoryRegister:
     async def all(self) -> list[Node]:
         """Tell of all nodes, in the order of registering."""
         return list(self._nodes.values())
+
+    async def page(self, after: int) -> list[Node]:
+        """Give a page of nodes, in the order of registering."""
+        return [node for node in self._nodes.values() if node.seq > after][:PAGE]
 
     async def register(self, said: Announcement) -> Node | None:
         """Take a node in, or what it says of itself anew."""

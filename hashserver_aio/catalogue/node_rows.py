@@ -16,6 +16,7 @@ from .nodes import (
     FIRST_RECORD,
     IS_REMOVED,
     NO_PLACE,
+    PAGE,
     Announcement,
     Node,
     NodeState,
@@ -33,6 +34,7 @@ _Answer = Node | HashserverError | None
 _COLUMNS = ", ".join(Node._fields)
 _GET = f"SELECT {_COLUMNS} FROM nodes WHERE key = ?"
 _ALL = f"SELECT {_COLUMNS} FROM nodes ORDER BY seq"
+_SOME = f"SELECT {_COLUMNS} FROM nodes WHERE seq > ? ORDER BY seq LIMIT {PAGE}"
 _COUNT = "SELECT count(*) FROM nodes WHERE state != 'removed'"
 IDLE = """
 SELECT seq FROM nodes WHERE state = 'active' AND good + dead + surplus = 0
@@ -89,6 +91,10 @@ class SqliteNodes:
     async def all(self) -> list[Node]:
         """Tell of all nodes, in the order of registering."""
         return await self._listing.read(_all, [])
+
+    async def page(self, after: int) -> list[Node]:
+        """Give a page of nodes, in the order of registering."""
+        return await self._listing.read(partial(_some, after=after), [])
 
     async def register(self, said: Announcement) -> Node | None:
         """Take a node in, or what it says of itself anew."""
@@ -214,6 +220,10 @@ def _get(connection: sqlite3.Connection, key: bytes) -> Node | None:
 
 def _all(connection: sqlite3.Connection) -> list[Node]:
     return [_node(*row) for row in connection.execute(_ALL).fetchall()]
+
+
+def _some(connection: sqlite3.Connection, after: int) -> list[Node]:
+    return [_node(*row) for row in connection.execute(_SOME, (after,)).fetchall()]
 
 
 def _node(seq: int, key: bytes, url: str, payout_address: str, state: str, *rest: Any) -> Node:

@@ -189,6 +189,9 @@ class Nodes(Protocol):
     async def all(self) -> list[Node]:
         """Tell of all nodes, in the order of registering, also those removed."""
 
+    async def page(self, after: int) -> list[Node]:
+        """Give a PAGE of them, of those behind a seq."""
+
     async def register(self, said: Announcement) -> Node | None:
         """Take a node in, or what it says of itself anew; a new one is ACTIVE with FIRST_RECORD.
 

@@ -1,6 +1,7 @@
 """Nodes, for whoever may read: all of them, or one.
 
-Nothing is cached. A listing is worded some nodes at a time, so that it holds up nobody.
+Nothing is cached. A listing is read and worded some nodes at a time, so that it holds up nobody, and takes no
+more memory where it is read slowly.
 """
 
 from __future__ import annotations
@@ -17,10 +18,8 @@ from ...fleet.registering import Registering
 from ..access import guarded
 from ..keys import NODES, REGISTERING
 from ..node_words import SERVERS
+from ..send import begun, write_piece
 from ..words import UNCACHED
-
-WORDED_AT_ONCE = 250
-"""Nodes; it takes some milliseconds."""
 
 MIN_DIGITS = 8
 """Of an id, if it is unique."""
@@ -39,15 +38,15 @@ def routes() -> list[web.RouteDef]:
 async def every(request: web.Request) -> web.StreamResponse:
     """Tell of all nodes, and how much is placed on them."""
     rows, registering = request.app[NODES], request.app[REGISTERING]
-    nodes, totals = await rows.all(), await rows.count()
+    totals, page, comma = await rows.count(), await rows.page(0), ""
     response = web.StreamResponse(headers=UNCACHED | {"Content-Type": "application/json; charset=utf-8"})
-    await response.prepare(request)
-    await response.write(f'{{"placements": {json.dumps(totals._asdict())}, "nodes": ['.encode())
-    for begin in range(0, len(nodes), WORDED_AT_ONCE):
-        some = _worded(registering, nodes[begin : begin + WORDED_AT_ONCE])
-        await response.write(f"{', ' if begin else ''}{some}".encode())
-    await response.write(b"]}")
-    await response.write_eof()
+    async with begun(request, response):
+        await write_piece(response, f'{{"placements": {json.dumps(totals._asdict())}, "nodes": ['.encode())
+        while page:
+            await write_piece(response, f"{comma}{_worded(registering, page)}".encode())
+            page, comma = await rows.page(page[-1].seq), ", "
+        await write_piece(response, b"]}")
+        await response.write_eof()
     return response
 
 

@@ -18,6 +18,7 @@ from hashserver_aio.blocks.merkle import LEAF_BYTES, Root, root_of_path
 from hashserver_aio.checksums import Algorithm, new_hash
 from hashserver_aio.nodes.audits import LEAVES_AGAIN
 from hashserver_aio.nodes.keys import identity_text, is_signed
+from hashserver_aio.server.holding import leaves
 from hashserver_aio.settings import Holding
 
 from .conftest import ClientFactory
@@ -155,6 +156,20 @@ async def test_proofs(asker: Asker) -> None:
     assert (answer.status, msgpack.unpackb(packed)) == (200, [])
     assert (await asker.ask("GET", f"{path_of(b'absent')}/proofs?leaves="))[0].status == 404
     assert (await asker.ask("GET", f"{path_of(b'absent')}/proofs?leaves=0"))[0].status == 404
+
+
+@pytest.mark.parametrize("what", ["leaves", "proofs?leaves=0"])
+async def test_turns(asker: Asker, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """A few are answered with leaves at a time, as each takes memory; others wait, or come again."""
+    path = f"/api/node/buffers/{hashlib.sha3_256(b'some').hexdigest()}"
+    await asker.ask("PUT", path, b"some")
+    monkeypatch.setattr(leaves, "AT_ONCE", 0)
+    monkeypatch.setattr(leaves, "MAX_WAITING", 0)
+    answer, told = await asker.ask("GET", f"{path}/{what}")
+    assert (answer.status, json.loads(told)["error"]) == (503, "Busy")
+    monkeypatch.setattr(leaves, "MAX_WAITING", 1)
+    for _ in range(6):  # more than there are turns
+        assert (await asker.ask("GET", f"{path}/{what}"))[0].status == 200
 
 
 async def test_wrong_bytes(asker: Asker) -> None:

@@ -37,6 +37,9 @@ _MAX_DIGITS = 18
 
 LEAF_TURNS: web.AppKey[LeafTurns] = web.AppKey("LEAF_TURNS")
 
+PROOF_TURNS: web.AppKey[LeafTurns] = web.AppKey("PROOF_TURNS")
+"""Others than those of lists, which may take minutes: proofs have a deadline."""
+
 
 class LeafTurns:
     """Lets a few answer with leaves at a time: each takes a core while it reads."""
@@ -48,7 +51,7 @@ class LeafTurns:
     async def __aenter__(self) -> None:
         """Wait for a turn. Raises: Busy."""
         if self._askers >= AT_ONCE + MAX_WAITING:
-            raise Busy("too many lists of leaves are asked for at a time; try again")
+            raise Busy("too many leaves are asked for at a time; try again")
         self._askers += 1
         try:
             await self._turns.acquire()
@@ -87,13 +90,18 @@ async def leaves(request: web.Request) -> web.StreamResponse:
             return response
 
 
-async def proofs(request: web.Request) -> web.Response:
+async def proofs(request: web.Request) -> web.StreamResponse:
     """Answer a challenge: the leaves that are asked for, in that order, and their paths to the root."""
     checksum, numbers, manifests = name_in(request), _numbers(request), request.app[MANIFESTS]
     await manifests.get(checksum)  # an empty buffer has no leaves, and is there or not
-    found = [(await manifests.prove(checksum, number))[1] for number in numbers]
-    headers = UNCACHED | {"Content-Type": "application/msgpack"}
-    return web.Response(body=packed(found), headers=headers)
+    async with request.app[PROOF_TURNS]:  # until they are sent: eight megabytes, and a copy on the way
+        found = packed([(await manifests.prove(checksum, number))[1] for number in numbers])
+        response = web.StreamResponse(headers=UNCACHED | {"Content-Type": "application/msgpack"})
+        response.content_length = len(found)
+        async with begun(request, response):
+            await write_piece(response, found)
+            await response.write_eof()
+        return response
 
 
 def _numbers(request: web.Request) -> list[int]:

@@ -17,7 +17,7 @@ from ...settings import Limits, Settings
 from ...store.filesystem import free_bytes
 from ..keys import BUFFERS, SETTINGS
 from .guard import GUARD, Guard
-from .leaves import LEAF_TURNS, LeafTurns
+from .leaves import LEAF_TURNS, PROOF_TURNS, LeafTurns
 
 
 async def known(app: web.Application) -> AsyncIterator[None]:
@@ -30,7 +30,7 @@ async def known(app: web.Application) -> AsyncIterator[None]:
     async with joined(settings, settings.holding) as node:
         limits = Limits(size=settings.holding.capacity)
         app[SETTINGS] = replace(settings, algorithm=node.server.algorithm, limits=limits)
-        app[GUARD], app[LEAF_TURNS] = Guard(node), LeafTurns()
+        app[GUARD], app[LEAF_TURNS], app[PROOF_TURNS] = Guard(node), LeafTurns(), LeafTurns()
         yield
 
 

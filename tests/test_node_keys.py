@@ -37,6 +37,16 @@ def test_made_once(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["node.pem"]
 
 
+@pytest.mark.parametrize(("mode", "is_told"), [(0o600, False), (0o640, False), (0o644, True)])
+def test_open_to_all(tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int, is_told: bool) -> None:
+    """A key that everybody may read is taken as it is, and its owner is warned."""
+    path = tmp_path / "node.pem"
+    path.write_bytes(PEM)
+    path.chmod(mode)
+    assert KeyPair.load_or_make(path).private.private_bytes_raw() == SECRET
+    assert (str(path) in caplog.text) is is_told
+
+
 @pytest.mark.parametrize("has_links", [True, False])
 def test_made_by_several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_links: bool) -> None:
     """Who finds another's key in the place of the one it made takes that one."""

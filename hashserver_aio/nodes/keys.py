@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import re
 import secrets
@@ -24,6 +25,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from ..errors import BadArgument, CannotStart
 from ..store.filesystem import sync_folder
+
+log = logging.getLogger(__name__)
 
 KEY_BYTES = 32
 
@@ -116,12 +119,15 @@ def identity_text(server_key: bytes, nonce: bytes) -> bytes:
 def _load(path: Path) -> KeyPair:
     with open(path, "rb") as file:
         content = file.read(_MAX_FILE_BYTES)
+        mode = os.fstat(file.fileno()).st_mode
     try:
         private = load_pem_private_key(content, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):  # no PEM; with a password; of a kind unknown
         private = None
     if not isinstance(private, Ed25519PrivateKey):
         raise CannotStart(f"{path}: this is no Ed25519 key (PEM, PKCS #8, without a password)")
+    if mode & 0o007:
+        log.warning("%s: everybody on this machine may have this key; chmod o= it", path)
     return KeyPair(private)
 
 

@@ -26,8 +26,8 @@ node_argument = click.argument("node", metavar="ID")
 def nodes() -> None:
     """Nodes that hold buffers for a server (of `run --replicas`): list them, have them do things.
 
-    An ID may be cut after eight digits, as long as no other one begins so. What changes something
-    is for who has the permission admin, or, without an access file, for who is on the server's machine.
+    An ID may be cut after eight digits, as long as no other one begins so. What changes something is for who
+    has the permission admin, or, without an access file, for all, but only if the server listens on loopback.
     """
 
 

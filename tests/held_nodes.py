@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from hashserver_aio.blocks import LEAF_BYTES, Proof
-from hashserver_aio.catalogue.nodes import Placed
+from hashserver_aio.catalogue.placements import Placed
 from hashserver_aio.checksums import Checksum
 from hashserver_aio.fetching import Allowed, parse_allowed
 from hashserver_aio.fleet import Link, Links

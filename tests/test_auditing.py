@@ -8,7 +8,8 @@ from typing import Any, cast
 import pytest
 
 from hashserver_aio.catalogue.memory_nodes import MemoryNodes
-from hashserver_aio.catalogue.nodes import Announcement, Node, Placement, PlacementState
+from hashserver_aio.catalogue.nodes import Announcement, Node
+from hashserver_aio.catalogue.placements import Placement, PlacementState
 from hashserver_aio.checksums import Algorithm, Checksum
 from hashserver_aio.errors import BadAnswer, NodeLate, NodeRefused, ServerUnreachable
 from hashserver_aio.fleet.auditing import AT_ONCE_A_NODE, SOON_MS, Auditing

@@ -20,7 +20,8 @@ from hashserver_aio import Settings, create_app
 from hashserver_aio.blocks import Manifest
 from hashserver_aio.catalogue import Arrival, Digested, Held, Known, Totals
 from hashserver_aio.catalogue.farmers import Farmer, Submission
-from hashserver_aio.catalogue.nodes import Announcement, PlacementTotals
+from hashserver_aio.catalogue.nodes import Announcement
+from hashserver_aio.catalogue.placements import PlacementTotals
 from hashserver_aio.catalogue.schema import STEPS
 from hashserver_aio.catalogue.sqlite import SqliteCatalogue
 from hashserver_aio.checksums import Algorithm, Checksum, Digests, Hashset

@@ -11,13 +11,8 @@ from pathlib import Path
 import pytest
 
 from hashserver_aio.catalogue import node_rows, placement_rows
-from hashserver_aio.catalogue.nodes import (
-    PAGE,
-    NodeState,
-    Placement,
-    PlacementState,
-    Verdict,
-)
+from hashserver_aio.catalogue.nodes import PAGE, NodeState
+from hashserver_aio.catalogue.placements import Placement, PlacementState, Verdict
 from hashserver_aio.catalogue.sqlite import SqliteCatalogue
 from hashserver_aio.catalogue.writer import Writer
 from hashserver_aio.errors import StoreFailed

@@ -10,16 +10,8 @@ import pytest
 
 from hashserver_aio.catalogue import Catalogue, nodes
 from hashserver_aio.catalogue.memory import MemoryCatalogue
-from hashserver_aio.catalogue.nodes import (
-    Announcement,
-    Node,
-    NodeState,
-    Placed,
-    Placement,
-    PlacementState,
-    PlacementTotals,
-    Verdict,
-)
+from hashserver_aio.catalogue.nodes import Announcement, Node, NodeState
+from hashserver_aio.catalogue.placements import Placed, Placement, PlacementState, PlacementTotals, Verdict
 from hashserver_aio.catalogue.sqlite import SqliteCatalogue
 from hashserver_aio.errors import LimitReached, NotPermitted
 

@@ -15,17 +15,8 @@ from hypothesis import strategies as st
 from hashserver_aio.catalogue import Catalogue
 from hashserver_aio.catalogue import nodes as rules
 from hashserver_aio.catalogue.memory import MemoryCatalogue
-from hashserver_aio.catalogue.nodes import (
-    Announcement,
-    Node,
-    Nodes,
-    NodeState,
-    Placed,
-    Placement,
-    PlacementState,
-    PlacementTotals,
-    Verdict,
-)
+from hashserver_aio.catalogue.nodes import Announcement, Node, Nodes, NodeState
+from hashserver_aio.catalogue.placements import Placed, Placement, PlacementState, PlacementTotals, Verdict
 from hashserver_aio.catalogue.sqlite import SqliteCatalogue
 from hashserver_aio.errors import LimitReached, NotPermitted
 

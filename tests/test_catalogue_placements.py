@@ -10,16 +10,8 @@ import pytest
 
 from hashserver_aio.catalogue import Catalogue
 from hashserver_aio.catalogue.memory import MemoryCatalogue
-from hashserver_aio.catalogue.nodes import (
-    PAGE,
-    Nodes,
-    NodeState,
-    Placed,
-    Placement,
-    PlacementState,
-    PlacementTotals,
-    Verdict,
-)
+from hashserver_aio.catalogue.nodes import PAGE, Nodes, NodeState
+from hashserver_aio.catalogue.placements import Placed, Placement, PlacementState, PlacementTotals, Verdict
 from hashserver_aio.catalogue.sqlite import SqliteCatalogue
 
 from .catalogues import name

@@ -9,7 +9,8 @@ import pytest
 
 from hashserver_aio.catalogue import Catalogue, memory_nodes
 from hashserver_aio.catalogue.memory import MemoryCatalogue
-from hashserver_aio.catalogue.nodes import PAGE, Placed, Placement, PlacementState
+from hashserver_aio.catalogue.nodes import PAGE
+from hashserver_aio.catalogue.placements import Placed, Placement, PlacementState
 from hashserver_aio.catalogue.sqlite import SqliteCatalogue
 from hashserver_aio.errors import LimitReached
 

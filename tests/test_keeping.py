@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from hashserver_aio.catalogue.nodes import Placed, Placement
+from hashserver_aio.catalogue.placements import Placed, Placement
 from hashserver_aio.errors import StoreFailed
 from hashserver_aio.fleet import Links, keeping
 from hashserver_aio.fleet.keeping import Keeper

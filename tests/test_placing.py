@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from hashserver_aio.catalogue.nodes import Node, NodeState, Placed, PlacementState, Verdict
+from hashserver_aio.catalogue.nodes import Node, NodeState
+from hashserver_aio.catalogue.placements import Placed, PlacementState, Verdict
 from hashserver_aio.checksums import Checksum
 from hashserver_aio.errors import BufferCorrupt
 from hashserver_aio.fleet import Links, placing

@@ -11,17 +11,8 @@ from ..checksums import Checksum
 from ..errors import LimitReached
 from . import Held
 from .memory_register import MemoryRegister
-from .nodes import (
-    PAGE,
-    Node,
-    NodeState,
-    Placed,
-    Placement,
-    PlacementState,
-    PlacementTotals,
-    Verdict,
-    difference,
-)
+from .nodes import PAGE, Node, NodeState
+from .placements import Placed, Placement, PlacementState, PlacementTotals, Verdict, difference
 
 MAX_PLACED = 100_000
 """Buffers that may be placed: some 150 MB at three replicas; there has to be an end."""

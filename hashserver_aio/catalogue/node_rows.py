@@ -12,19 +12,8 @@ from ..errors import HashserverError, LimitReached, NotPermitted
 from . import nodes, placement_rows
 from .connection import Connection
 from .listing import Listing
-from .nodes import (
-    FIRST_RECORD,
-    IS_REMOVED,
-    NO_PLACE,
-    PAGE,
-    Announcement,
-    Node,
-    NodeState,
-    Placed,
-    Placement,
-    PlacementTotals,
-    Verdict,
-)
+from .nodes import FIRST_RECORD, IS_REMOVED, NO_PLACE, PAGE, Announcement, Node, NodeState
+from .placements import Placed, Placement, PlacementTotals, Verdict
 from .writer import Writer
 
 T = TypeVar("T")

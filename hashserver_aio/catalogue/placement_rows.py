@@ -9,16 +9,8 @@ import sqlite3
 from typing import Any
 
 from ..checksums import Checksum
-from .nodes import (
-    PAGE,
-    NodeState,
-    Placed,
-    Placement,
-    PlacementState,
-    PlacementTotals,
-    Verdict,
-    difference,
-)
+from .nodes import PAGE, NodeState
+from .placements import Placed, Placement, PlacementState, PlacementTotals, Verdict, difference
 
 SWEPT = 500
 """Placements of a node that one transaction changes: for some ten milliseconds others wait for it."""

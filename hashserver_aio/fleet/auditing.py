@@ -12,7 +12,8 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..catalogue.nodes import Node, Nodes, Placed, Placement, PlacementState, Verdict
+from ..catalogue.nodes import Node, Nodes
+from ..catalogue.placements import Placed, Placement, PlacementState, Verdict
 from ..checksums import Algorithm
 from ..errors import HashserverError, ServerTrouble, ServerUnreachable
 from ..nodes.audits import LEAVES, LEAVES_AGAIN, is_passed, make_challenge

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 
-from ..catalogue.nodes import Node, Nodes, NodeState, Placement, PlacementState
+from ..catalogue.nodes import Node, Nodes, NodeState
+from ..catalogue.placements import Placement, PlacementState
 from ..checksums import Checksum
 from ..errors import BadArgument
 from .links import Links

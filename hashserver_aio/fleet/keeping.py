@@ -10,7 +10,7 @@ import logging
 from pathlib import Path
 
 from ..buffers import Buffers
-from ..catalogue.nodes import Placed, Placement
+from ..catalogue.placements import Placed, Placement
 from ..manifests import Manifests
 from ..turns import turn
 from . import auditing, placing

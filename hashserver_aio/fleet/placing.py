@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 from ..blobs import Blob, Streamed
 from ..buffers import Buffers
-from ..catalogue.nodes import Node, Nodes, Placed, Placement, PlacementState
+from ..catalogue.nodes import Node, Nodes
+from ..catalogue.placements import Placed, Placement, PlacementState
 from ..checksums import Algorithm
 from ..errors import (
     BadAnswer,

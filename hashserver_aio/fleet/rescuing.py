@@ -15,7 +15,8 @@ from functools import partial
 
 from ..blobs import Streamed
 from ..buffers import Buffers
-from ..catalogue.nodes import Nodes, Placed
+from ..catalogue.nodes import Nodes
+from ..catalogue.placements import Placed
 from ..checksums import Checksum
 from ..errors import BufferNotFound, BufferTooLarge, Busy, LimitReached, NoSpace
 from ..nodes.record import Failure

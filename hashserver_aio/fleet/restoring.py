@@ -14,7 +14,7 @@ from contextlib import aclosing, closing
 
 from ..blobs import Blob
 from ..buffers import Buffers
-from ..catalogue.nodes import Placed
+from ..catalogue.placements import Placed
 from ..errors import BufferNotFound, Busy, HashserverError
 from ..intake import finished
 from ..waiting import MAX_WAIT_S

@@ -14,7 +14,7 @@ from contextlib import aclosing
 from typing import NamedTuple, Protocol
 
 from ..blocks import DIGEST_BYTES, LEAF_BYTES, Root, leaf_hash
-from ..catalogue.nodes import Placed
+from ..catalogue.placements import Placed
 from ..checksums import Algorithm, Checksum, new_hash
 from ..errors import BadAnswer, BufferNotFound, NodeLate, ServerTrouble, ServerUnreachable
 from ..nodes.record import Failure

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..catalogue import Catalogue, Totals
-from ..catalogue.nodes import NodeState, PlacementTotals
+from ..catalogue.nodes import NodeState
+from ..catalogue.placements import PlacementTotals
 from ..counting import Counts
 from ..errors import StoreFailed
 from ..fleet.registering import is_online

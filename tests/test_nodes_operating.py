@@ -57,6 +57,9 @@ async def test_removed(url: str, node: SmallNode) -> None:
     assert (await ordered(url, node.id, "remove"))[1]["state"] == "removed"
     for status, told in (await node.ping(), await node.register()):
         assert (status, told["error"]) == (403, "NotPermitted") and "removed" in told["message"]
+    for verb in ("pause", "drain"):
+        status, told = await ordered(url, node.id, verb)
+        assert (status, told["error"]) == (400, "BadArgument") and "resume" in told["message"]
     assert [(each["state"], each["online"]) for each in await listed(url)] == [("removed", False)]
     asked_before = node.asked
     await node.register()

@@ -176,5 +176,13 @@ class Auditing:
         self._now.put(node._replace(record=record))
         self._timing.audited(words or PASSED)
         await self._rows.judge(Verdict(placement, now_ms, words, record, strikes, state, due_ms))
-        if state is not placement.state:
-            log.warning("%s on node %s is %s: %s", placement.checksum, node.key.hex()[:8], state, words)
+        self._tell(placement, node, state, words)
+
+    def _tell(self, placement: Placement, node: Node, state: PlacementState, failure: str) -> None:
+        if state is placement.state:
+            return
+        told = placement.checksum, node.key.hex()[:8]
+        if state is PlacementState.DEAD:
+            log.warning("%s on node %s is dead: %s", *told, failure)
+        else:
+            log.info("%s on node %s is good again", *told)

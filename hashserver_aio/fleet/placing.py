@@ -232,7 +232,7 @@ class Placing:
             if root != lacking.root:
                 raise BadAnswer("it says that the buffer has another root")
         except (ServerTrouble, BadArgument) as error:
-            log.info("node %s can't be given %s: %s", node.key.hex()[:8], checksum, error)
+            log.warning("node %s can't be given %s: %s", node.key.hex()[:8], checksum, error)
             await self._refused(node, error)
             return False
         finally:

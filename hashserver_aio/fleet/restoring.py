@@ -96,7 +96,7 @@ class Restoration:
         try:
             await self._buffers.intake.put(checksum, _Arriving(self._to_store))
             self.is_stored = True
-            log.info("%s is brought back", checksum)
+            log.warning("%s was lost here, and is back from nodes", checksum)
         except HashserverError as error:
             log.warning("%s can't be brought back: %s", checksum, error)
         finally:

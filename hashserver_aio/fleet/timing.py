@@ -10,9 +10,11 @@ from ..nodes.record import next_audit_s
 from ..settings import NodeRules
 
 RETRIES_AN_INTERVAL = 48
-MAX_RETRY_S = 300.0
+MAX_RETRY_S = 60.0
 MIN_RETRY_S = 0.25
-"""What could not be placed is tried again after a part of the interval of audits."""
+"""What could not be placed is tried again after a part of the interval of audits, and soon after a node
+came.
+"""
 
 RETRIES_PER_S = 50
 """However much waits: a million buffers that lack a node would else be looked at, and noted, all the time. A

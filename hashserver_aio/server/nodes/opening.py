@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext, suppress
 from functools import partial
 
 from aiohttp import web
 
+from ...catalogue import Catalogue
+from ...catalogue.nodes import NodeState
 from ...counting import PUSHES, RESCUES, Counts
+from ...errors import HashserverError
 from ...fetching import parse_allowed
 from ...fleet import Holders, Links, Rescue, RescueEnd
 from ...fleet.keeping import Keeper
@@ -24,6 +28,10 @@ from ...settings import NodeRules, Settings
 from ...store.directory import DirectoryStore
 from ...store.files import OWN_FOLDER
 from ..keys import BUFFERS, COUNTS, MANIFESTS, NODES, REGISTERING, SETTINGS
+
+log = logging.getLogger(__name__)
+
+KEY_NOTE = "server key"
 
 
 @asynccontextmanager
@@ -46,6 +54,8 @@ async def _opened(app: web.Application, settings: Settings, rules: NodeRules) ->
     buffers, counts = app[BUFFERS], app[COUNTS]
     rows = buffers.catalogue.nodes
     pair = await asyncio.to_thread(KeyPair.load_or_make, key_path(settings, rules))
+    with suppress(HashserverError):  # what can't be read or written now is no reason not to serve
+        await _warn_of_other_key(buffers.catalogue, pair)
     links = Links(pair, parse_allowed(rules.allow, ALLOWING), Numbers())
     timing = Timing(rules, pushed=lambda: counts.add(PUSHES), audited=counts.audited)
     suspicions = Suspicions(rows, timing)
@@ -63,6 +73,22 @@ async def _opened(app: web.Application, settings: Settings, rules: NodeRules) ->
         await rescue.close()
         await suspicions.close()
         await links.close()
+
+
+async def _warn_of_other_key(catalogue: Catalogue, pair: KeyPair) -> None:
+    """Say so where nodes know this server by a key that is gone: they would be silent."""
+    before = catalogue.note(KEY_NOTE)
+    if before == pair.id:
+        return
+    count = sum(node.state is not NodeState.REMOVED for node in await catalogue.nodes.all())
+    if before and count:
+        log.error(
+            "this server's key is another one than before; %d nodes know it by the old one, %s: they will "
+            "not speak to it. Put the old key back, or have each remove DIR/.hashserver-aio/node-server",
+            count,
+            before,
+        )
+    await catalogue.keep_note(KEY_NOTE, pair.id)
 
 
 def _count_rescue(counts: Counts, end: RescueEnd) -> None:

@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler
 
 from ...access import Permission
 from ...catalogue.nodes import NodeState
-from ...errors import NodeNotFound
+from ...errors import BadArgument, NodeNotFound
 from ..access import guarded
 from ..cors import refuse_foreign_origin
 from ..keys import BUFFERS, NODES
@@ -46,6 +46,8 @@ async def _set_state(state: NodeState, request: web.Request) -> web.Response:
     refuse_foreign_origin(request)
     rows = request.app[NODES]
     node = await find(rows, request.match_info["id"])
+    if node.state is NodeState.REMOVED and state in (NodeState.PAUSED, NodeState.DRAINING):
+        raise BadArgument("this node was removed, and has nothing; resume lets it register again")
     changed = await rows.set_state(node.key, state, _now_ms())
     if changed is None:
         raise NodeNotFound()

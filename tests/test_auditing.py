@@ -63,7 +63,7 @@ class Scene:
         self.results: list[str] = []
         rules = NodeRules(audit_interval_s=INTERVAL_S, online_s=900)
         self.timing = Timing(rules, clock=lambda: self.now_s, audited=self.results.append)
-        self.now = NodesNow(self.timing.online_ms)
+        self.now = NodesNow(self.timing.online_ms, b"")
         links = cast(Links, self.told)
         self.auditing = Auditing(self.rows, Algorithm.SHA3_256, links, self.now, self.timing)
         self.keys = (b"a" * 32, b"b" * 32)

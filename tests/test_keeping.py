@@ -58,7 +58,7 @@ async def test_goes_on(directory: Path, tmp_path: Path, monkeypatch: pytest.Monk
     lock.touch()
     async with serving(directory) as server:
         links, timing = Links(PAIR, LISTED, Numbers()), Timing(NodeRules())
-        keeper = Keeper(server.app[BUFFERS], server.app[MANIFESTS], links, timing, lock)
+        keeper = Keeper(server.app[BUFFERS], server.app[MANIFESTS], links, timing, lock, b"")
         rows = Broken()
         keeper._rows = cast(Any, rows)
         running = asyncio.create_task(keeper.run())

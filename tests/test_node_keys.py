@@ -162,3 +162,10 @@ def test_ids() -> None:
 def test_identity() -> None:
     """What proves who a node is holds for one server and one nonce."""
     assert identity_text(b"s" * 32, b"n" * 16) == b"hashserver-aio identity\n" + b"s" * 32 + b"n" * 16
+
+
+def test_secret() -> None:
+    """A secret is the same for a purpose each time, and for no other key or purpose."""
+    pair, other = KeyPair.make(), KeyPair.make()
+    assert pair.secret(b"a") == KeyPair(pair.private).secret(b"a") and len(pair.secret(b"a")) == 32
+    assert len({pair.secret(b"a"), pair.secret(b"b"), other.secret(b"a"), pair.sign(b"a")}) == 4

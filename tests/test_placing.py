@@ -82,7 +82,7 @@ async def scene(directory: Path, *nodes: NodeDouble, **settings: Any) -> AsyncIt
     """Have a server with nodes, whose buffers are placed when they are looked at."""
     async with serving(directory, *nodes, **settings) as server:
         links, timing = Links(PAIR, LISTED, Numbers()), Timing(NodeRules(online_s=900))
-        now = NodesNow(timing.online_ms)
+        now = NodesNow(timing.online_ms, b"")
         works = Placing(server.app[BUFFERS], server.app[MANIFESTS], links, now, timing)
         try:
             yield Scene(server, works, now, timing)

@@ -36,13 +36,13 @@ class Keeper:
     """Looks after the buffers on nodes, of one server."""
 
     def __init__(
-        self, buffers: Buffers, manifests: Manifests, links: Links, timing: Timing, lock: Path
+        self, buffers: Buffers, manifests: Manifests, links: Links, timing: Timing, lock: Path, secret: bytes
     ) -> None:
-        """`lock`: a file that stands for the turn, of all processes that share these nodes."""
+        """`lock`: a file that stands for the turn; who shares these nodes shares it, and the `secret`."""
         self._rows = buffers.catalogue.nodes
         self._timing = timing
         self._lock = lock
-        self._now = NodesNow(timing.online_ms)
+        self._now = NodesNow(timing.online_ms, secret)
         self._placing = Placing(buffers, manifests, links, self._now, timing)
         algorithm = buffers.store.format.algorithm
         self._waking = Wakefulness(timing.rules.online_s)

@@ -5,6 +5,7 @@ Read from the catalogue at the beginning of each round; what a round finds out i
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -16,10 +17,14 @@ SHUN_S = 60.0
 
 
 class NodesNow:
-    """Nodes by number; all times in milliseconds since 1970."""
+    """Nodes by number; all times in milliseconds since 1970.
 
-    def __init__(self, online_ms: int) -> None:
+    `secret`: what choosing depends on besides, so that nobody can look for a key that is drawn for a buffer.
+    """
+
+    def __init__(self, online_ms: int, secret: bytes) -> None:
         self._online_ms = online_ms
+        self._secret = secret
         self._nodes: dict[int, Node] = {}
         self._shunned_until_ms: dict[int, int] = {}
         self._promised: dict[int, int] = {}
@@ -61,11 +66,14 @@ class NodesNow:
         `record`: what they have at least.
         """
         found = [
-            Candidate(node.seq, node.key, host_of(node), weight_of(node.capacity, node.record))
+            Candidate(node.seq, self._drawn_by(node), host_of(node), weight_of(node.capacity, node.record))
             for node in self._nodes.values()
             if node.seq not in without and node.record >= record and self._may_take(node, size, now_ms)
         ]
         return [candidate for candidate in found if candidate.host not in hosts] or found
+
+    def _drawn_by(self, node: Node) -> bytes:
+        return hashlib.blake2b(node.key, key=self._secret, digest_size=32).digest()
 
     def _may_take(self, node: Node, size: int, now_ms: int) -> bool:
         return (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import logging
 import os
 import re
@@ -48,6 +49,10 @@ class KeyPair:
         self.private = private
         self.public = private.public_key().public_bytes_raw()
         self.id = self.public.hex()
+
+    def secret(self, purpose: bytes) -> bytes:
+        """Give 32 bytes that only who has this key knows, always the same ones for a purpose."""
+        return hashlib.sha256(self.sign(b"hashserver-aio secret\n" + purpose)).digest()
 
     def __repr__(self) -> str:
         return f"<KeyPair {self.id}>"

@@ -61,7 +61,8 @@ async def _opened(app: web.Application, settings: Settings, rules: NodeRules) ->
     suspicions = Suspicions(rows, timing)
     holders = Holders(rows, links, rules.online_s)
     rescue = Rescue(buffers, rows, holders, suspicions.tell, partial(_count_rescue, counts))
-    keeper = Keeper(buffers, app[MANIFESTS], links, timing, key_path(settings, rules))
+    lock, secret = key_path(settings, rules), pair.secret(b"placing")
+    keeper = Keeper(buffers, app[MANIFESTS], links, timing, lock, secret)
     app[NODES], app[REGISTERING] = rows, Registering(rows, links, pair, rules)
     buffers.replicas = rescue
     keeping = asyncio.create_task(keeper.run())

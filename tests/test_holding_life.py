@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from hashserver_aio.errors import CannotStart
-from hashserver_aio.holding import joined, without_node
+from hashserver_aio.holding import Pinging, joined, without_node
 from hashserver_aio.nodes.keys import KeyPair
 from hashserver_aio.settings import Holding, NodeRules, Settings
 from hashserver_aio.store.files import OWN_FOLDER
 
 from .conftest import ClientFactory
 from .nodes import Overseer, asker_of, overseeing
+from .peers import until
 from .programs import free_port
 from .routes import BODY, NODE_BUFFER
 
@@ -53,11 +56,37 @@ async def test_server_away(directory: Path, start_client: ClientFactory) -> None
         await overseer.hears("ping")
 
 
+async def test_server_back_at_once(
+    directory: Path, start_client: ClientFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A node that warned at its start that its server is away says that it is heard, if only at once."""
+    port, pair = free_port(), KeyPair.make()
+    async with overseeing(Overseer(pair), port) as overseer:
+        _, client = await asker_of(overseer, start_client, directory)
+        await client.close()
+    away = Overseer(pair)
+    away.url = overseer.url
+    holding = Holding(server=away.url, key=directory / OWN_FOLDER / "node-key.pem")
+    settings = Settings(directory=directory, writable=True, holding=holding)
+
+    async def capacity() -> int:
+        return 1
+
+    caplog.clear()
+    async with joined(settings, holding) as node, overseeing(away, port):
+        pinging = asyncio.create_task(Pinging(node, "http://127.0.0.1:1", "", capacity).run())
+        await until(lambda: "hears this node again" in caplog.text, 20)
+        pinging.cancel()
+    lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(lines) == 2 and lines[0].startswith("holding what the server has placed here")
+    assert "ssl:" not in lines[0] and "?" not in lines[0]
+
+
 async def test_meets_it_first(directory: Path) -> None:
     """A node can't start before it knows whom to trust, and has made nothing by then."""
     nowhere = Overseer()
     nowhere.url = f"http://127.0.0.1:{free_port()}"
-    with pytest.raises(CannotStart, match="for the first time"):
+    with pytest.raises(CannotStart, match=r"when it first starts: http.* can't be reached: [^?;]*$"):
         await meet(nowhere, directory)
     assert not made_in(directory)
 
@@ -78,11 +107,15 @@ async def test_another_server(overseer: Overseer, directory: Path, start_client:
 
 @pytest.mark.parametrize("algorithm", ["sha3-256", "sha-256"])
 async def test_named_as_the_server_does(directory: Path, start_client: ClientFactory, algorithm: str) -> None:
-    """An empty directory becomes one of what its server names buffers by; another one is refused."""
+    """An empty directory becomes one of what its server names buffers by; another one is refused.
+
+    Anybody is told that it is a node, and of which server.
+    """
     async with overseeing(Overseer(algorithm=algorithm)) as overseer:
         _, client = await asker_of(overseer, start_client, directory)
         async with client.get("/") as answer:
-            assert (await answer.json())["algorithm"] == algorithm
+            told = await answer.json()
+        assert (told["algorithm"], told["node_of"]) == (algorithm, overseer.url)
         await client.close()
 
 
@@ -103,7 +136,7 @@ async def test_one_node_in_a_directory(
 ) -> None:
     """Two nodes of one directory would be the same one at two URLs: the second does not start."""
     _, client = await asker_of(overseer, start_client, directory)
-    with pytest.raises(CannotStart, match="another node runs"):
+    with pytest.raises(CannotStart, match=r"another node runs in [^(]*$"):
         await meet(overseer, directory)
     await client.close()
     await asker_of(overseer, start_client, directory)

@@ -142,6 +142,7 @@ async def test_another_server_meanwhile(
     await overseer.hears("register")
     overseer.pair = KeyPair.make()
     await until(lambda: "another one" in caplog.text, 20)
+    assert f"remove {directory / '.hashserver-aio' / 'node-server'} and start the node anew" in caplog.text
     overseer.pair = before
     while (await overseer.said.get())["call"] != "register":
         pass

@@ -140,9 +140,9 @@ class Transport:
                     raise await _refused(response)
                 yield response
         except FOR_GOOD as error:
-            raise ServerUnreachable(f"{self.url} can't be used: {_worded(error)}") from None
+            raise ServerUnreachable(f"{self.url} can't be used: {worded(error)}") from None
         except BROKEN as error:
-            unreachable = ServerUnreachable(f"{self.url} can't be reached: {_worded(error)}")
+            unreachable = ServerUnreachable(f"{self.url} can't be reached: {worded(error)}")
             was_sent = not isinstance(error, aiohttp.ClientConnectorError)
             raise Again(unreachable, was_sent=was_sent) from None
 
@@ -265,7 +265,7 @@ def _credentials(auth: Auth) -> str:
     return "Basic " + b64encode(f"{user}:{password}".encode()).decode()
 
 
-def _worded(error: Exception) -> str:
+def worded(error: Exception) -> str:
     """Say what broke, without a word of the request."""
     if isinstance(error, aiohttp.ClientConnectorError):
         return str(error.os_error.strerror or type(error.os_error).__name__)

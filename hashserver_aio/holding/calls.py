@@ -14,6 +14,7 @@ import aiohttp
 from aiohttp import ClientSession, ClientTimeout, hdrs
 from yarl import URL
 
+from ..client.transport import worded
 from ..errors import BadAnswer, BadArgument, ServerUnreachable
 from ..nodes.keys import KeyPair
 from ..nodes.messages import Numbers, headers_for
@@ -103,7 +104,7 @@ async def _ask(url: str, method: str, path: str, body: bytes, headers: dict[str,
                 if len(content) > MAX_ANSWER_BYTES:
                     raise BadAnswer(f"{url} answers with more than belongs there")
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        raise ServerUnreachable(f"{url} can't be reached: {error or type(error).__name__}") from None
+        raise ServerUnreachable(f"{url} can't be reached: {worded(error)}") from None
     return Answer(response.status, _object_in(content))
 
 

@@ -25,11 +25,16 @@ log = logging.getLogger(__name__)
 
 
 class Node(NamedTuple):
-    """What this node is: its key, its server, and the way to say something to that."""
+    """What this node is: its key, its server, and the way to say something to that.
+
+    `pin`: the file that says who its server is. `missed`: why it was not met at this start, "" if it was.
+    """
 
     pair: KeyPair
     server: Server
     calls: Calls
+    pin: Path
+    missed: str = ""
 
 
 @contextlib.asynccontextmanager
@@ -40,31 +45,31 @@ async def joined(settings: Settings, holding: Holding) -> AsyncIterator[Node]:
     """
     url, folder = origin_of(holding.server), settings.directory / OWN_FOLDER
     before = await asyncio.to_thread(pinned, folder)
-    server = await _met(url, before, folder / PIN_FILE)
+    server, missed = await _met(url, before, folder / PIN_FILE)
     await asyncio.to_thread(_refuse_names, settings.directory, server)
     with alone(folder):
         pair = await asyncio.to_thread(KeyPair.load_or_make, holding.key)
         if server != before:
             await asyncio.to_thread(pin, folder, server)
         log.info("node %s of server %s", pair.id, server.key.hex())
-        yield Node(pair, server, Calls(url, pair, server))
+        yield Node(pair, server, Calls(url, pair, server), folder / PIN_FILE, missed)
 
 
-async def _met(url: str, before: Server | None, path: Path) -> Server:
-    """Ask the server who it is; if it can't be asked, it is who it was before."""
+async def _met(url: str, before: Server | None, path: Path) -> tuple[Server, str]:
+    """Ask the server who it is; if it can't be asked, for some reason, it is who it was before."""
     try:
         server = await about(url)
     except ServerTrouble as error:
         if before is None:
-            raise CannotStart(f"{error}; a node that starts for the first time has to meet it") from None
-        log.warning("%s; holding what it has placed here", error)
-        return before
+            raise CannotStart(f"a node has to meet its server when it first starts: {error}") from None
+        log.warning("holding what the server has placed here, though it is not met: %s", error)
+        return before, str(error)
     if before is not None and before.key != server.key:
         raise CannotStart(
             f"the server at {url} has another key, {server.key.hex()}, than before, {before.key.hex()}. "
             f"If that is meant to be so, remove {path} to trust it"
         )
-    return server
+    return server, ""
 
 
 def _refuse_names(directory: Path, server: Server) -> None:

@@ -11,7 +11,8 @@ import random
 from collections.abc import Awaitable, Callable
 
 from ..errors import BadAnswer, HashserverError
-from .calls import Calls, about
+from .calls import about
+from .meeting import Node
 
 log = logging.getLogger(__name__)
 
@@ -30,16 +31,17 @@ class Pinging:
     """Registers a node, and pings."""
 
     def __init__(
-        self, calls: Calls, public_url: str, payout_address: str, capacity: Callable[[], Awaitable[int]]
+        self, node: Node, public_url: str, payout_address: str, capacity: Callable[[], Awaitable[int]]
     ) -> None:
         """`capacity`: tells how many bytes this node may hold, those held among them."""
-        self._calls = calls
+        self._calls = node.calls
+        self._pin = node.pin
         self._public_url = public_url
         self._payout_address = payout_address
         self._capacity = capacity
         self._is_registered = False
         self._failures = 0
-        self._noted = ""
+        self._noted = node.missed
 
     async def run(self) -> None:
         """Go on until cancelled."""
@@ -69,7 +71,10 @@ class Pinging:
         url, capacity = self._calls.url, await self._capacity()
         server = await about(url)
         if server != self._calls.server:
-            raise BadAnswer(f"the server at {url} is another one, {server.key.hex()}; start the node anew")
+            raise BadAnswer(
+                f"the server at {url} is another one, {server.key.hex()}; if that is meant to be so, remove "
+                f"{self._pin} and start the node anew"
+            )
         answer = await self._calls.register(self._public_url, capacity, self._payout_address)
         if answer.status != 200:
             raise BadAnswer(f"{url} does not register this node: {answer.message}")

@@ -108,7 +108,9 @@ def _locked(folder: Path, how: int, why_not: str) -> Iterator[None]:
         fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
-        raise CannotStart(f"{why_not.format(folder.parent)} ({error.strerror})") from None
+        if isinstance(error, BlockingIOError):
+            raise CannotStart(why_not.format(folder.parent)) from None
+        raise CannotStart(f"{path} can't be locked: {error.strerror}") from None
     try:
         yield
     finally:

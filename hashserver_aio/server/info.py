@@ -7,7 +7,7 @@ from aiohttp import web
 from ..access import Permission
 from ..version import __version__
 from .access import guarded
-from .keys import BUFFERS
+from .keys import BUFFERS, SETTINGS
 
 
 def routes(*, at_the_top: bool) -> list[web.RouteDef]:
@@ -17,7 +17,7 @@ def routes(*, at_the_top: bool) -> list[web.RouteDef]:
 
 
 async def about(request: web.Request) -> web.Response:
-    """Tell name, version, and how buffers are named and kept."""
+    """Tell name, version, how buffers are named and kept, and for whom, if this is a node."""
     store = request.app[BUFFERS].store
     answer = {
         "name": "hashserver-aio",
@@ -26,4 +26,7 @@ async def about(request: web.Request) -> web.Response:
         "layout": store.format.layout,
         "writable": store.writable,
     }
+    holding = request.app[SETTINGS].holding
+    if holding is not None:
+        answer["node_of"] = holding.server
     return web.json_response(answer)

@@ -36,7 +36,7 @@ async def known(app: web.Application) -> AsyncIterator[None]:
 
 async def pinging(app: web.Application) -> AsyncIterator[None]:
     """Tell the server where this node is, and that it lives. Raises: CannotStart."""
-    settings, catalogue, calls = app[SETTINGS], app[BUFFERS].catalogue, app[GUARD].node.calls
+    settings, catalogue, node = app[SETTINGS], app[BUFFERS].catalogue, app[GUARD].node
     holding = settings.holding
     if holding is None or holding.public_url is None:
         raise CannotStart("say with --public-url where the server reaches this node")
@@ -44,7 +44,7 @@ async def pinging(app: web.Application) -> AsyncIterator[None]:
     async def capacity() -> int:
         return await _capacity(settings, catalogue)
 
-    pings = Pinging(calls, origin_of(holding.public_url), holding.payout_address, capacity)
+    pings = Pinging(node, origin_of(holding.public_url), holding.payout_address, capacity)
     task = asyncio.create_task(pings.run())
     try:
         yield

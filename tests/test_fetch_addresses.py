@@ -94,7 +94,22 @@ def test_listed_names(listed: str, host: str, may: bool) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", " ", "10.0.0.1/8", "10.0.0.0/33", "http://x", "a b", "a:80", "*", "*.x", "a/b", "0x7f.1", "127.1"],
+    [
+        "",
+        " ",
+        "10.0.0.1/8",
+        "10.0.0.0/33",
+        "http://x",
+        "a b",
+        "a:80",
+        "*",
+        "*.x",
+        "a/b",
+        "0x7f.1",
+        "127.1",
+        "127.0.0.300",
+        "1.2.3.4.5",
+    ],
 )
 def test_what_can_not_be_listed(text: str) -> None:
     """What is neither a network nor a name is refused at the start: it would list nothing, or too much."""

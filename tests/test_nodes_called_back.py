@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from yarl import URL
 
 from hashserver_aio.fleet.registering import MAX_CALLS_OF_ONE
 from hashserver_aio.settings import NodeRules
@@ -79,14 +81,22 @@ async def test_moved(url: str, node: SmallNode) -> None:
         assert (await first.ping())[0] == 200
 
 
-async def test_private_addresses(start_client: ClientFactory) -> None:
-    """A server calls nobody on its own networks, unless its operator lets nodes be there."""
+async def test_private_addresses(start_client: ClientFactory, caplog: pytest.LogCaptureFixture) -> None:
+    """A server calls nobody on its own networks, unless its operator lets nodes be there; both are told so.
+
+    The operator once, as anybody can cause it.
+    """
+    caplog.set_level(logging.INFO, "hashserver_aio.fleet")
     url = url_of(await start_client(nodes=NodeRules()))
     async with small_node(url) as node:
         for named in (node.url, node.url.replace("127.0.0.1", "localhost")):
             status, told = await node.register(url=named)
-            assert (status, told["error"]) == (400, "NodeUnreachable") and "--node-allow" in told["message"]
+            assert (status, told["error"]) == (400, "NodeUnreachable")
+            allow = f"start it with --node-allow {URL(named).host}, or announce"
+            assert allow in told["message"]
         assert not node.asked and not await listed(url)
+        levels = [record.levelname for record in caplog.records if node.id in record.getMessage()]
+    assert levels == ["WARNING", "INFO", "INFO"]
 
 
 async def test_slow_nodes_hold_up_few(url: str, node: SmallNode) -> None:

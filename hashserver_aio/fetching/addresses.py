@@ -136,7 +136,8 @@ def _name(text: str) -> str | None:
         host = plain_name(URL.build(scheme="http", host=text).raw_host or "")
     except ValueError:
         return None
-    return host if _HOST.fullmatch(host) and literal(host) is None else None
+    is_number = not host.strip("0123456789.")  # 127.0.0.300, mistyped: it would list nothing
+    return host if _HOST.fullmatch(host) and not is_number and literal(host) is None else None
 
 
 def plain_name(host: str) -> str:

@@ -51,7 +51,7 @@ def told_of(url: str) -> Iterator[None]:
     try:
         yield
     except AddressRefused as error:
-        raise ServerUnreachable(str(error)) from None
+        raise ServerUnreachable(str(error)) from error  # so that it can be told from what may be over
     except aiohttp.ClientResponseError:
         raise BadAnswer(f"{url} does not speak HTTP as it is meant") from None
     except aiohttp.ClientSSLError:

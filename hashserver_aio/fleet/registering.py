@@ -8,13 +8,17 @@ kept once the node has answered there: it is known by what it signs.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from yarl import URL
+
 from ..catalogue.nodes import Announcement, Node, Nodes, NodeState
 from ..errors import (
+    AddressRefused,
     BadAnswer,
     BadSignature,
     Busy,
@@ -32,6 +36,9 @@ from ..pace import Pace, network_of
 from ..settings import NodeRules
 from .announcements import Registration
 from .links import Links
+from .rules import ALLOWING
+
+log = logging.getLogger(__name__)
 
 BURST_S = 10.0
 """What may be asked in so many seconds may be asked at once: nodes behind one address start together."""
@@ -78,6 +85,7 @@ class Registering:
         self._clients = Pace(rules.calls_per_s, burst, ticks)
         self._nodes = Pace(NODE_PER_S, NODE_BURST, ticks)
         self._calls: Counter[str] = Counter()
+        self._has_warned = False
 
     @property
     def next_ping_s(self) -> float:
@@ -119,7 +127,11 @@ class Registering:
         if known is not None and known.state is NodeState.REMOVED:
             raise _removed()
         with self._calling(network_of(client)):
-            await self._call_back(signed.key, said.url)
+            try:
+                await self._call_back(signed.key, said.url)
+            except NodeUnreachable as error:
+                log.info("node %s is not taken in: %s", signed.key.hex(), error)
+                raise
         node = await self._rows.register(
             Announcement(signed.key, *_in_order(said), message=signed.number, at_ms=self._now_ms())
         )
@@ -172,11 +184,31 @@ class Registering:
                 "server?"
             ) from None
         except (ServerUnreachable, TimeoutError) as error:
+            if isinstance(error.__cause__, AddressRefused):
+                raise self._not_allowed(key, url) from None
             why = str(error) or f"{url} takes too long"
             raise NodeUnreachable(
                 f"{why}; the server has to reach the node at its URL: is that the right one (--public-url), "
                 "and open to the server?"
             ) from None
+
+    def _not_allowed(self, key: bytes, url: str) -> NodeUnreachable:
+        """Word that a node is where it is not called, and warn the operator, once: strangers can cause it."""
+        host = URL(url).host
+        if not self._has_warned:
+            self._has_warned = True
+            log.warning(
+                "node %s is not taken in: %s has no public address; %s %s lets nodes be there "
+                "(more of this is told at the level info)",
+                key.hex(),
+                url,
+                ALLOWING,
+                host,
+            )
+        return NodeUnreachable(
+            f"the server calls no private address: its operator has to start it with {ALLOWING} {host}, or "
+            "announce this node at a public one (--public-url)"
+        )
 
     def _now_ms(self) -> int:
         return int(self.clock() * 1000)

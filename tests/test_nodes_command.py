@@ -41,8 +41,8 @@ async def test_operating(start_server: ServerFactory, directory: Path) -> None:
         assert heading.split()[:4] == ["ID", "STATE", "ONLINE", "USED"]
         assert first.split()[:7] == [one.id[:12], "active", "yes", "0", "B", "3.0", "GiB"]
         assert first.index(one.url) == second.index(other.url) == heading.index("URL")
-        assert listed.stderr.startswith("0 buffers placed, 0 of them lack replicas")
-        shown = (await apart(tool, "nodes", "show", one.id[:8])).stdout
+        assert listed.stderr.startswith("0 buffers placed, 0 of them lack replicas; ")
+        shown = (await apart(tool, "nodes", "show", f"{one.id[:8]}..")).stdout
         assert one.id in shown and "0 B of 3.0 GiB" in shown and "0 passed, 0 failed" in shown
         for verb, state in (("pause", "paused"), ("drain", "draining"), ("resume", "active")):
             (told,) = await apart(tool.records, "nodes", verb, one.id)
@@ -61,6 +61,8 @@ async def test_place(start_server: ServerFactory, directory: Path, tmp_path: Pat
     await apart(tool, "put", str(tmp_path / "file"))
     done = await apart(tool, "nodes", "place", name(b"hello"), "--replicas", "2")
     assert done.stderr == "1 to be on 2 nodes each, 0 absent\n"
+    listed = await apart(tool, "nodes", "list")
+    assert listed.stderr.startswith("1 buffer placed, 1 of them lacks replicas; ")
     both = f"{name(b'hello')}  a comment\n{ABSENT}\n"
     (told,) = await apart(tool.records, "nodes", "place", "-", "--replicas", "1", stdin=both, code=1)
     assert told == {"placed": 1, "absent": [ABSENT]}
@@ -70,11 +72,41 @@ async def test_place(start_server: ServerFactory, directory: Path, tmp_path: Pat
 def test_sentences(start_server: ServerFactory, directory: Path) -> None:
     """What can't be done is said in a sentence; what makes no sense, before anybody is asked."""
     tool = Tool(start_server(directory, "--writable", *LOCAL).url)
-    assert "not registered" in tool("nodes", "pause", ABSENT, code=1).stderr
+    said = tool("nodes", "pause", "12345678", code=1).stderr
+    assert "no node's id begins with 12345678; see hashserver-aio nodes list --all" in said
     assert "is no id" in tool("nodes", "show", "../../has", code=1).stderr
     assert "--yes" in tool("nodes", "remove", ABSENT, code=2).stderr
     assert "Usage" in tool("nodes", "place", ABSENT, code=2).stderr
-    assert "not a checksum" in tool("nodes", "place", "x", "--replicas", "1", code=1).stderr
+    assert (
+        "not a checksum: 64 hexadecimal digits"
+        in tool("nodes", "place", "x", "--replicas", "1", code=1).stderr
+    )
+
+
+def test_server_without_nodes(start_server: ServerFactory, directory: Path) -> None:
+    """Who asks the wrong server about its nodes is told what the right one is."""
+    url = start_server(directory, "--writable").url
+    tool = Tool(url)
+    for command in (("list",), ("show", ABSENT), ("place", ABSENT, "--replicas", "1")):
+        said = tool("nodes", *command, code=1).stderr
+        assert f"{url} has no nodes: is it a server started with --replicas?" in said
+
+
+@pytest.mark.parametrize(
+    "option",
+    [("--node-allow", "127.0.0.1"), ("--audit-interval", "10"), ("--audit-deadline", "10"),
+     ("--server-key", "key")],
+)  # fmt: skip
+def test_of_no_use(directory: Path, option: tuple[str, str]) -> None:
+    """What only a server with nodes heeds is refused where it is typed for another one."""
+    command = [*COMMAND, "run", "--dir", str(directory), "--port", "0", *option]
+    ended = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=20)
+    assert ended.returncode == 2 and f"{option[0]} is of no use without --replicas" in ended.stderr
+
+
+def test_settings_for_all(start_server: ServerFactory, directory: Path) -> None:
+    """The environment of several servers may have what only some of them heed."""
+    start_server(directory, env={"HASHSERVER_AUDIT_INTERVAL": "10", "HASHSERVER_NODE_ALLOW": "127.0.0.1"})
 
 
 def test_asks_before_removing(start_server: ServerFactory, directory: Path) -> None:
@@ -118,7 +150,7 @@ def test_credentials(start_server: ServerFactory, directory: Path, tmp_path: Pat
         key: Tool(url, HASHSERVER_KEY=key)("nodes", "pause", ABSENT, code=1).stderr
         for key in ("admins", "writers", "nobodys")
     }
-    assert "not registered" in said["admins"] and "may not admin" in said["writers"]
+    assert "no node's id" in said["admins"] and "w does not have the permission admin" in said["writers"]
     assert "unknown here" in said["nobodys"]
 
 

@@ -233,3 +233,15 @@ def test_on_a_terminal(tool: Tool, tmp_path: Path) -> None:
         assert process.wait(10) == 0
     os.close(ours)
     assert b"storing" in shown and b"100%" in shown and name(LONG).encode() in shown
+
+
+@pytest.mark.parametrize("command", [("cat", "{long}"), ("get", "{long}", "-o", "-"), ("has", "{long}")])
+def test_nobody_reads(tool: Tool, folder: Path, command: tuple[str, ...]) -> None:
+    """A command whose reader has had enough (`| head`) ends as other programs do, without a word."""
+    tool("put", str(folder / "below" / "b"))
+    reading, writing = os.pipe()
+    os.close(reading)
+    given = [*COMMAND, *(word.format(long=name(LONG)) for word in command)]
+    ended = subprocess.run(given, env=tool.env, stdout=writing, stderr=subprocess.PIPE, timeout=60)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (141, b"")

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ..client.nodes import Nodes
+from ..errors import NodeNotFound
 from ..settings import MAX_REPLICAS
 from .remote import connect, json_option, names_argument, run, url_option
 
@@ -19,7 +20,12 @@ SHOWN_DIGITS = 12
 
 Told = dict[str, Any]
 
-node_argument = click.argument("node", metavar="ID")
+
+def _without_dots(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    return value.rstrip(".")
+
+
+node_argument = click.argument("node", metavar="ID", callback=_without_dots)
 
 
 @click.group()
@@ -55,7 +61,8 @@ async def _list(with_removed: bool, url: str, as_json: bool) -> bool:
         click.echo(line)
     totals = told["placements"]
     click.echo(
-        f"{totals['buffers']} buffers placed, {totals['lacking']} of them lack replicas; "
+        f"{_counted(totals['buffers'], 'buffer')} placed, {totals['lacking']} of them "
+        f"{'lacks' if totals['lacking'] == 1 else 'lack'} replicas; "
         f"placements: {totals['good']} good, {totals['dead']} dead, {totals['surplus']} to be removed",
         err=True,
     )
@@ -139,14 +146,22 @@ async def _place(names: Sequence[str], replicas: int, url: str, as_json: bool) -
     else:
         for name in placing.absent:
             click.echo(f"{name}: the server does not hold it", err=True)
-        click.echo(f"{placing.placed} to be on {replicas} nodes each, {len(placing.absent)} absent", err=True)
+        click.echo(
+            f"{placing.placed} to be on {_counted(replicas, 'node')} each, {len(placing.absent)} absent",
+            err=True,
+        )
     return not placing.absent
 
 
 async def _node(verb: Callable[[Nodes, str], Awaitable[Told]], node: str, url: str, as_json: bool) -> bool:
     """Ask about, or for, one node, and show it."""
     async with connect(url) as client:
-        told = await verb(client.nodes, node)
+        try:
+            told = await verb(client.nodes, node)
+        except NodeNotFound:
+            raise click.ClickException(
+                f"no node's id begins with {node}; see hashserver-aio nodes list --all"
+            ) from None
     if as_json:
         click.echo(json.dumps(told))
     else:
@@ -193,6 +208,10 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _size(size: float) -> str:

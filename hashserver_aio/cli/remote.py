@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+NOBODY_READS = 141
+"""What a shell says of a program that SIGPIPE ended."""
+
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 url_option = click.option(
@@ -71,9 +74,15 @@ def connect(url: str, prefix: str = "HASHSERVER_", **more: Any) -> Client:
 
 
 def run(work: Coroutine[None, None, bool]) -> None:
-    """Do something, and end as scripts want it: 0 if all of it was done, 1 if not, 130 on Ctrl-C."""
+    """Do something, and end as scripts want it: 0 if all of it was done, 1 if not, 130 on Ctrl-C.
+
+    As if it was killed by SIGPIPE, if nobody reads what it writes any more.
+    """
     try:
         all_done = asyncio.run(work)
+    except BrokenPipeError:  # whoever read what this writes wants no more of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is flushed at the end
+        raise SystemExit(NOBODY_READS) from None
     except (HashserverError, OSError) as error:
         raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:

@@ -97,6 +97,10 @@ def run(positional: Path | None, **given: Any) -> None:
     for name, other in (("port", "port_range"), ("port_range", "port")):
         if _is_typed(name) and not _is_typed(other):
             given[other] = None  # what is typed stands above what the environment says
+    if given["replicas"] is None:
+        for name in ("server_key", "node_allow", "audit_interval", "audit_deadline"):
+            if _is_typed(name):
+                raise click.UsageError(f"--{name.replace('_', '-')} is of no use without --replicas.")
     start(store_settings(given), listening_settings(given))
 
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ..checksums import Checksum, parse_checksums
-from ..errors import BadAnswer, BadArgument
+from ..errors import BadAnswer, BadArgument, NodeNotFound
 from .names import as_json
+from .refusals import refusal
 from .transport import Transport
 
 _PATH = "/api/nodes"
@@ -75,7 +76,13 @@ class Nodes:
         return Placing(placed, absent)
 
     async def _ask(self, method: str, path: str, **more: Any) -> dict[str, Any]:
-        told = (await self._transport.call(method, path, **more)).json()
+        reply = await self._transport.call(method, path, accepts=(404,), **more)
+        if reply.status == 404:
+            error = refusal(404, reply.body, path)
+            if isinstance(error, NodeNotFound):
+                raise error
+            raise BadAnswer(f"{self._transport.url} has no nodes: is it a server started with --replicas?")
+        told = reply.json()
         if not isinstance(told, dict):
             raise BadAnswer("the server answered what makes no sense: is this a hashserver?")
         return told

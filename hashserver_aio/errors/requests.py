@@ -8,12 +8,13 @@ from .root import HashserverError
 class BadChecksum(HashserverError):
     """Text is not 64 hexadecimal digits.
 
-    `index` is its place in a list of names, or None for a single name.
+    `reason` says what is wrong in the words of `hashserver` 1.1.0; `index` is its place in a list of names,
+    or None for a single name.
     """
 
     def __init__(self, text: object, reason: str, index: int | None = None) -> None:
         shown = text[:100] if isinstance(text, str) else type(text).__name__
-        super().__init__(f"{shown!r} is not a checksum: {reason}")
+        super().__init__(f"{shown!r} is not a checksum: 64 hexadecimal digits")
         self.text = text
         self.reason = reason
         self.index = index

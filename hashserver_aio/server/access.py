@@ -53,7 +53,7 @@ async def require(request: web.Request, permission: Permission) -> Principal:
         )
     if not principal.name:
         raise NotAuthenticated("tell who you are: a user and password, or a key")
-    raise NotPermitted(f"{principal.name} may not {permission} here")
+    raise NotPermitted(f"{principal.name} does not have the permission {permission} here")
 
 
 async def principal_of(request: web.Request) -> Principal:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import closing
@@ -33,6 +32,7 @@ from . import axon, farmers, hashserver, holding, info, metrics, nodes, rd, webr
 from .activity import Activity, counting
 from .audiences import Audiences
 from .axon.fetch import make_fetcher
+from .background import in_background
 from .columns import server_counts
 from .cors import add_headers, preflight
 from .errors import errors
@@ -209,13 +209,8 @@ async def _scrubbing(buffers: Buffers, catalogue: Catalogue, settings: Settings)
         directory=settings.directory,
         bytes_per_s=settings.scrub_bytes_per_s,
     )
-    task = asyncio.create_task(scrub.run())
-    try:
+    async with in_background(scrub.run()):
         yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 async def _release_waiting(app: web.Application) -> None:

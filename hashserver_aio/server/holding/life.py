@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -15,6 +14,7 @@ from ...fleet.announcements import MAX_CAPACITY
 from ...holding import Pinging, joined, origin_of
 from ...settings import Limits, Settings
 from ...store.filesystem import free_bytes
+from ..background import in_background
 from ..keys import BUFFERS, SETTINGS
 from .guard import GUARD, Guard
 from .leaves import LEAF_TURNS, PROOF_TURNS, LeafTurns
@@ -45,13 +45,8 @@ async def pinging(app: web.Application) -> AsyncIterator[None]:
         return await _capacity(settings, catalogue)
 
     pings = Pinging(node, origin_of(holding.public_url), holding.payout_address, capacity)
-    task = asyncio.create_task(pings.run())
-    try:
+    async with in_background(pings.run()):
         yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 async def _capacity(settings: Settings, catalogue: Catalogue) -> int:

@@ -27,6 +27,7 @@ from ...nodes.messages import Numbers
 from ...settings import NodeRules, Settings
 from ...store.directory import DirectoryStore
 from ...store.files import OWN_FOLDER
+from ..background import in_background
 from ..keys import BUFFERS, COUNTS, MANIFESTS, NODES, REGISTERING, SETTINGS
 
 log = logging.getLogger(__name__)
@@ -65,12 +66,10 @@ async def _opened(app: web.Application, settings: Settings, rules: NodeRules) ->
     keeper = Keeper(buffers, app[MANIFESTS], links, timing, lock, secret)
     app[NODES], app[REGISTERING] = rows, Registering(rows, links, pair, rules)
     buffers.replicas = rescue
-    keeping = asyncio.create_task(keeper.run())
     try:
-        yield
+        async with in_background(keeper.run()):
+            yield
     finally:
-        keeping.cancel()
-        await asyncio.gather(keeping, return_exceptions=True)
         await rescue.close()
         await suspicions.close()
         await links.close()

@@ -41,7 +41,8 @@ SELECT placements.checksum, key FROM placements JOIN nodes ON seq = node WHERE p
 class Fleet:
     """A server and its nodes, each with a directory below `folder`."""
 
-    def __init__(self, folder: Path, replicas: int) -> None:
+    def __init__(self, folder: Path, replicas: int, **env: str) -> None:
+        self.env = env
         self.folder = folder
         self.replicas = replicas
         self.nodes: dict[str, RunningServer] = {}
@@ -59,7 +60,7 @@ class Fleet:
     def _start_server(self) -> RunningServer:
         self.directory.mkdir(exist_ok=True)
         options = ("--writable", "--allow-delete", "--replicas", str(self.replicas), *RULES)
-        return RunningServer(self.directory, *options)
+        return RunningServer(self.directory, *options, env=self.env)
 
     def start(
         self, node: str, *options: str, cheat: str | None = None, env: dict[str, str] | None = None
@@ -160,9 +161,9 @@ def get(url: str, body: bytes) -> bytes:
 
 
 @contextmanager
-def fleet_in(folder: Path, replicas: int = 3) -> Iterator[Fleet]:
+def fleet_in(folder: Path, replicas: int = 3, **env: str) -> Iterator[Fleet]:
     """Have a server, and nodes as they are started."""
-    fleet = Fleet(folder, replicas)
+    fleet = Fleet(folder, replicas, **env)
     try:
         yield fleet
     finally:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from .authority import Authority
 from .clients import name
 from .fleet import Fleet, bodies_of, fleet_in
 
@@ -147,6 +148,18 @@ def test_deleted(tmp_path: Path) -> None:
         )
         assert fleet.ask("GET", name(bodies[-1])) == 404
         assert fleet.are_served(bodies[:-1])
+
+
+def test_over_tls(tmp_path: Path, authority: Authority) -> None:
+    """A node at an HTTPS URL is spoken to if its certificate is one that the server's system trusts."""
+    bodies = bodies_of(5, seed=9)
+    with fleet_in(tmp_path, replicas=1, SSL_CERT_FILE=str(authority.root)) as fleet:
+        fleet.start("one", *authority.options)
+        assert fleet.node("one")["url"].startswith("https://")
+        fleet.put(bodies)
+        fleet.until_placed(bodies)
+        fleet.lose_everything()
+        assert fleet.are_served(bodies)
 
 
 def test_drained(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ class Fleet:
         self.folder = folder
         self.replicas = replicas
         self.nodes: dict[str, RunningServer] = {}
-        self.server = self._start_server()
+        self.server = self.start_server()
 
     @property
     def directory(self) -> Path:
@@ -57,7 +57,8 @@ class Fleet:
         """The directory of a node."""
         return self.folder / node
 
-    def _start_server(self) -> RunningServer:
+    def start_server(self) -> RunningServer:
+        """Start a server, or one more, on the server's directory."""
         self.directory.mkdir(exist_ok=True)
         options = ("--writable", "--allow-delete", "--replicas", str(self.replicas), *RULES)
         return RunningServer(self.directory, *options, env=self.env)

@@ -162,6 +162,28 @@ def test_over_tls(tmp_path: Path, authority: Authority) -> None:
         assert fleet.are_served(bodies)
 
 
+def test_two_servers(tmp_path: Path) -> None:
+    """Servers of one directory share its nodes: any brings back what was lost, and one goes on with the
+    rest.
+    """
+    first, second = bodies_of(20, seed=10), bodies_of(20, seed=11)
+    with fleet_in(tmp_path, replicas=2) as fleet:
+        one, other = fleet.server, fleet.start_server()
+        try:
+            for node in ("one", "two"):
+                fleet.start(node)
+            fleet.put(first)
+            fleet.until_placed(first)
+            fleet.server = other
+            fleet.lose_everything()
+            assert fleet.are_served(first)
+            one.kill()
+            fleet.put(second)
+            fleet.until_placed(second)
+        finally:
+            one.kill()
+
+
 def test_drained(tmp_path: Path) -> None:
     """What a node holds that is drained is with others before it is taken from it."""
     bodies = bodies_of(20, seed=7)
